@@ -1,0 +1,1 @@
+"""Where products come from, and which acquisitions exist."""

@@ -1,0 +1,178 @@
+"""The acquisition catalogue: one small table of dates, from which Dagster's partitions are built.
+
+It is a CSV file, because it is read each time the code location loads: the standard library reads it in
+a millisecond, and an operator can open it.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from avalanche_assets.errors import CatalogueError
+from avalanche_assets.files import write_text
+
+FIELDS = (
+    "date",
+    "overpass",
+    "platform",
+    "absolute_orbit",
+    "role",
+    "season",
+    "complete",
+    "products",
+)
+ROLES = ("winter", "reference")
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """All products of one pass on one UTC date.
+
+    Attributes:
+        date: UTC date, the partition key.
+        overpass: First azimuth time of the acquisition, UTC.
+        platform: ``S1A`` to ``S1D``, or the sensor of ready-made rasters.
+        absolute_orbit: Absolute orbit number, 0 when unknown.
+        role: ``winter`` dates are searched for avalanches, ``reference`` dates are snow-free.
+        season: ``2017-18``: the winter the date belongs to, or whose reference it serves.
+        complete: Whether its products abut and cover the area of interest.
+        products: File names of its products.
+    """
+
+    date: date
+    overpass: datetime
+    platform: str
+    absolute_orbit: int
+    role: str
+    season: str
+    complete: bool
+    products: tuple[str, ...]
+
+
+def season_of(day: date) -> str:
+    """The winter a day belongs to: August 2017 to July 2018 is ``2017-18``."""
+    first = day.year if day.month >= 8 else day.year - 1
+    return f"{first}-{(first + 1) % 100:02d}"
+
+
+@dataclass(frozen=True)
+class AcquisitionCatalogue:
+    """Acquisitions in order of date, and the questions the pipeline asks of them.
+
+    Attributes:
+        acquisitions: Sorted by date, dates unique.
+        max_gap_days: The previous acquisition may lie at most this many days back.
+    """
+
+    acquisitions: tuple[Acquisition, ...] = ()
+    max_gap_days: int = 24
+
+    def get(self, day: date | str) -> Acquisition:
+        """The acquisition of one date.
+
+        Raises:
+            CatalogueError: The date is not in the catalogue.
+        """
+        for acquisition in self.acquisitions:
+            if str(acquisition.date) == str(day):
+                return acquisition
+        raise CatalogueError(
+            f"acquisition catalogue: no acquisition on {day}; materialise acquisition_catalogue"
+        )
+
+    def dates(self, role: str | None = None, season: str | None = None) -> list[str]:
+        """Partition keys in order, of one role and season or of all."""
+        return [
+            str(acquisition.date)
+            for acquisition in self.acquisitions
+            if role in (None, acquisition.role) and season in (None, acquisition.season)
+        ]
+
+    @property
+    def seasons(self) -> list[str]:
+        """All seasons in order."""
+        return sorted({acquisition.season for acquisition in self.acquisitions})
+
+    def previous(self, day: date | str) -> Acquisition | None:
+        """The latest earlier winter acquisition of the same season within the maximum gap."""
+        current = self.get(day)
+        earlier = [
+            acquisition
+            for acquisition in self.acquisitions
+            if acquisition.role == "winter"
+            and acquisition.season == current.season
+            and 0 < (current.date - acquisition.date).days <= self.max_gap_days
+        ]
+        return earlier[-1] if earlier else None
+
+
+def read_catalogue(path: Path, max_gap_days: int = 24) -> AcquisitionCatalogue:
+    """Reads the catalogue table; a missing file is an empty catalogue.
+
+    Raises:
+        CatalogueError: A row cannot be read; the message names file, line and field.
+    """
+    if not path.exists():
+        return AcquisitionCatalogue((), max_gap_days)
+    with path.open(encoding="utf-8", newline="") as handle:
+        reader = csv.DictReader(handle)
+        if tuple(reader.fieldnames or ()) != FIELDS:
+            raise CatalogueError(
+                f"{path}: header is {reader.fieldnames}, expected {list(FIELDS)}; "
+                "delete the file and materialise acquisition_catalogue"
+            )
+        acquisitions = [_parse(row, f"{path} line {reader.line_num}") for row in reader]
+    return AcquisitionCatalogue(tuple(sorted(acquisitions, key=_date)), max_gap_days)
+
+
+def write_catalogue(path: Path, acquisitions: Iterable[Acquisition]) -> None:
+    """Rewrites the catalogue table atomically, in order of date."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for item in sorted(acquisitions, key=_date):
+        writer.writerow(
+            [
+                item.date.isoformat(),
+                item.overpass.astimezone(UTC).isoformat(),
+                item.platform,
+                item.absolute_orbit,
+                item.role,
+                item.season,
+                str(item.complete).lower(),
+                " ".join(item.products),
+            ]
+        )
+    write_text(path, buffer.getvalue())
+
+
+def _date(acquisition: Acquisition) -> date:
+    return acquisition.date
+
+
+def _parse(row: dict[str, str], where: str) -> Acquisition:
+    try:
+        acquisition = Acquisition(
+            date.fromisoformat(row["date"]),
+            datetime.fromisoformat(row["overpass"]),
+            row["platform"],
+            int(row["absolute_orbit"]),
+            row["role"],
+            row["season"],
+            row["complete"] == "true",
+            tuple(row["products"].split()),
+        )
+    except (TypeError, ValueError) as error:
+        raise CatalogueError(f"{where}: {error}; materialise acquisition_catalogue again") from error
+    if acquisition.role not in ROLES:
+        raise CatalogueError(f"{where}: role {acquisition.role!r} is not one of {ROLES}")
+    return acquisition
+
+
+def roles_by_month(days: Sequence[date], reference_months: Iterable[int]) -> dict[date, str]:
+    """Role of every date: ``reference`` in the snow-free months, else ``winter``."""
+    months = set(reference_months)
+    return {day: "reference" if day.month in months else "winter" for day in days}

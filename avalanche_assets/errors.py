@@ -1,0 +1,37 @@
+"""The errors a user can meet, one class per package.
+
+A message names the file, the field, the value found and what to do about it. Anything that is not an
+`AvalancheError` is a bug of ours.
+"""
+
+
+class AvalancheError(Exception):
+    """Base of every error caused by an input, a setting or a service rather than by our code."""
+
+
+class SettingsError(AvalancheError):
+    """A setting is missing, unknown or contradicts another one."""
+
+
+class SafeError(AvalancheError):
+    """A Sentinel-1 product is damaged, incomplete or not of the supported kind."""
+
+
+class CatalogueError(AvalancheError):
+    """The acquisition catalogue or a product source cannot answer."""
+
+
+class TerrainError(AvalancheError):
+    """The elevation model cannot be used: coverage, coordinate system or heights."""
+
+
+class InventoryError(AvalancheError):
+    """Corridors, massifs or events cannot be read or contradict each other."""
+
+
+class TableError(AvalancheError):
+    """A stored table or raster does not follow its contract."""
+
+
+class DetectorError(AvalancheError):
+    """A detector cannot be trained, loaded or thresholded on the data given."""

@@ -1,0 +1,114 @@
+"""Where everything lies below the data root. No other module builds a path of its own."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+
+def _partition(acquisition_date: date | str) -> str:
+    return f"acquisition_date={acquisition_date}"
+
+
+@dataclass(frozen=True)
+class DataLayout:
+    """Paths of every stored asset below `root`; dates are `date` objects or ``YYYY-MM-DD`` keys."""
+
+    root: Path
+
+    # acquisition
+    @property
+    def acquisition_catalogue(self) -> Path:
+        return self.root / "acquisition" / "acquisition_catalogue.csv"
+
+    def s1_products(self, acquisition_date: date | str) -> Path:
+        folder = self.root / "acquisition" / "s1_products" / _partition(acquisition_date)
+        return folder / "products.json"
+
+    def orbit_files(self, acquisition_date: date | str) -> Path:
+        folder = self.root / "acquisition" / "orbit_files" / _partition(acquisition_date)
+        return folder / "orbit.json"
+
+    # terrain
+    @property
+    def dem(self) -> Path:
+        return self.root / "terrain" / "dem.tif"
+
+    @property
+    def slope_aspect(self) -> Path:
+        return self.root / "terrain" / "slope_aspect.tif"
+
+    @property
+    def track_geometry(self) -> Path:
+        return self.root / "terrain" / "track_geometry.tif"
+
+    # inventory
+    @property
+    def corridors(self) -> Path:
+        return self.root / "inventory" / "corridors.parquet"
+
+    @property
+    def avalanche_events(self) -> Path:
+        return self.root / "inventory" / "avalanche_events.parquet"
+
+    # backscatter
+    def sigma0(self, acquisition_date: date | str) -> Path:
+        return self.root / "backscatter" / "sigma0" / _partition(acquisition_date) / "sigma0.tif"
+
+    def reference_sigma0(self, season: str) -> Path:
+        folder = self.root / "backscatter" / "reference_sigma0" / f"season={season}"
+        return folder / "reference_sigma0.tif"
+
+    def vv_vh_star(self, acquisition_date: date | str) -> Path:
+        folder = self.root / "backscatter" / "vv_vh_star" / _partition(acquisition_date)
+        return folder / "vv_vh_star.tif"
+
+    # patches
+    @property
+    def terrain_patches(self) -> Path:
+        return self.root / "patches" / "terrain_patches.parquet"
+
+    def corridor_patches(self, acquisition_date: date | str) -> Path:
+        folder = self.root / "patches" / "corridor_patches" / _partition(acquisition_date)
+        return folder / "part.parquet"
+
+    def corridor_labels(self, acquisition_date: date | str) -> Path:
+        folder = self.root / "patches" / "corridor_labels" / _partition(acquisition_date)
+        return folder / "part.parquet"
+
+    # learning
+    @property
+    def training_split(self) -> Path:
+        return self.root / "learning" / "training_split.parquet"
+
+    def model(self, detector: str) -> Path:
+        """The folder of one trained detector."""
+        return self.root / "learning" / "models" / detector
+
+    @property
+    def validation_scores(self) -> Path:
+        return self.root / "learning" / "validation_scores.parquet"
+
+    @property
+    def thresholds(self) -> Path:
+        return self.root / "learning" / "thresholds.parquet"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.root / "learning" / "evaluation.parquet"
+
+    # detection
+    def anomaly_scores(self, acquisition_date: date | str) -> Path:
+        folder = self.root / "detection" / "anomaly_scores" / _partition(acquisition_date)
+        return folder / "part.parquet"
+
+    def detections(self, acquisition_date: date | str) -> Path:
+        folder = self.root / "detection" / "detections" / _partition(acquisition_date)
+        return folder / "detections.parquet"
+
+    def bulletin(self, acquisition_date: date | str) -> Path:
+        """The folder of one date's bulletin: bulletin.html, map.png, detections.gpkg."""
+        return self.root / "detection" / "bulletin" / _partition(acquisition_date)
+
+    def season_report(self, season: str) -> Path:
+        """The folder of one season's report: season_report.html, activity.png, summary.parquet."""
+        return self.root / "detection" / "season_report" / f"season={season}"

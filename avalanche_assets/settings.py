@@ -1,0 +1,179 @@
+"""Everything that can be set, read once from one TOML file.
+
+Where the paper is silent (see docs/science.md) the default is our documented choice, not a fact.
+Relative paths in the file are relative to the file.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from avalanche_assets.errors import SettingsError
+from avalanche_assets.layout import DataLayout
+
+SETTINGS_VARIABLE = "AVALANCHE_SETTINGS"
+"""Environment variable that names the settings file."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+SectionT = TypeVar("SectionT", bound=_Section)
+
+
+class TrackSettings(_Section):
+    """Which pass is processed."""
+
+    relative_orbit: int = Field(139, ge=1, le=175)
+    direction: Literal["DESCENDING", "ASCENDING"] = "DESCENDING"
+
+
+class SourceSettings(_Section):
+    """Where acquisitions come from.
+
+    `safe_folder` holds SAFE products (folders or zips) and stays supported for good. `raster_folder` holds
+    ready-made terrain-corrected GeoTIFFs instead, one a date with bands VV, VH and incidence.
+    """
+
+    kind: Literal["safe_folder", "raster_folder"] = "safe_folder"
+    folder: Path
+    raster_scale: Literal["linear", "db"] = "linear"
+    raster_incidence_unit: Literal["deg", "rad"] = "deg"
+
+
+class SeasonSettings(_Section):
+    """Which dates play which role."""
+
+    reference: Literal["snow_free_median", "season_median"] = "snow_free_median"
+    reference_months: tuple[int, ...] = (8, 9)
+    max_gap_days: int = Field(24, ge=1)
+
+
+class TerrainSettings(_Section):
+    """The elevation model; `vertical_datum` says what its heights refer to."""
+
+    dem: Path
+    vertical_datum: Literal["ellipsoidal", "EGM96", "EGM2008"] = "ellipsoidal"
+
+
+class GridSettings(_Section):
+    """The analysis grid; `bounds` (west, south, east, north in metres) default to the DEM's extent."""
+
+    crs: str = "EPSG:32632"
+    resolution_m: Literal[10, 20] = 20
+    bounds: tuple[float, float, float, float] | None = None
+
+
+class InventorySettings(_Section):
+    """Corridors, massifs and events as files."""
+
+    corridors: Path
+    massifs: Path | None = None
+    events: Path | None = None
+    recent_days: int = Field(30, ge=1)
+
+
+class BackscatterSettings(_Section):
+    """How sigma0 becomes VV* and VH*."""
+
+    full_swath: bool = False
+    wet_snow_db: float = -3.0
+    drift_warning_db: float = 2.0
+
+
+class LearningSettings(_Section):
+    """Split, training and thresholds; defaults of the VAE are the paper's and Lu & Xu's."""
+
+    season: str = "2017-18"
+    test_dates: int = Field(3, ge=1)
+    validation_dates: int = Field(2, ge=1)
+    gap_dates: int = Field(1, ge=0)
+    base_channels: int = Field(64, ge=4)
+    latent_size: int = Field(300, ge=1)
+    kl_weight: float = Field(0.1, ge=0)
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(1e-4, gt=0)
+    train_on: Literal["negatives", "all"] = "negatives"
+    seed: int = 139
+    threads: int = Field(2, ge=1)
+
+
+class DetectionSettings(_Section):
+    """Which detector and operating point make the published detections."""
+
+    detector: Literal["change_threshold", "vae", "vae_local"] = "vae_local"
+    label_window: Literal["new", "recent"] = "new"
+    operating_point: Literal["balanced", "mapping", "screening", "budget"] = "budget"
+    false_alarm_rate: float = Field(0.05, gt=0, lt=1)
+    min_valid_fraction: float = Field(0.5, ge=0, le=1)
+    min_visible_fraction: float = Field(0.3, ge=0, le=1)
+
+
+class Settings(_Section):
+    """All settings of one deployment."""
+
+    data_root: Path
+    simulated: bool = False
+    track: TrackSettings = TrackSettings()
+    source: SourceSettings
+    season: SeasonSettings = SeasonSettings()
+    terrain: TerrainSettings | None = None
+    grid: GridSettings = GridSettings()
+    inventory: InventorySettings
+    backscatter: BackscatterSettings = BackscatterSettings()
+    learning: LearningSettings = LearningSettings()
+    detection: DetectionSettings = DetectionSettings()
+
+    @property
+    def layout(self) -> DataLayout:
+        """Paths of every stored asset."""
+        return DataLayout(self.data_root)
+
+
+def load_settings(path: Path) -> Settings:
+    """Reads a settings file; relative paths in it are relative to it.
+
+    Raises:
+        SettingsError: The file is missing, not TOML, or a field is wrong; the message names the field.
+    """
+    if not path.exists():
+        raise SettingsError(
+            f"{path}: settings file not found; set {SETTINGS_VARIABLE} to your settings file "
+            "(`make demo` writes one, docs/settings.md describes each field)"
+        )
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = Settings.model_validate(raw)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        fields = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+        )
+        raise SettingsError(f"{path}: {fields}") from error
+    return _absolute(settings, path.resolve().parent)
+
+
+def settings_from_environment() -> Settings:
+    """The settings file named by the environment, or ``avalanche.toml`` in the current folder.
+
+    Raises:
+        SettingsError: As `load_settings`.
+    """
+    return load_settings(Path(os.environ.get(SETTINGS_VARIABLE, "avalanche.toml")))
+
+
+def _absolute(section: SectionT, folder: Path) -> SectionT:
+    updates: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            updates[name] = folder / value
+        elif isinstance(value, _Section):
+            updates[name] = _absolute(value, folder)
+    return section.model_copy(update=updates)

@@ -1,0 +1,262 @@
+"""Every table's schema, in one place, checked when written and when read.
+
+Units and meaning travel as Arrow field metadata, so that a reader of the Parquet file finds them without
+this package. Patch columns are Arrow fixed-shape tensors (float16, 64 x 64), NaN where there is no value.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import geopandas as gpd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from avalanche_assets.errors import TableError
+from avalanche_assets.files import atomic_path
+
+PATCH_SIZE = 64
+PATCH = pa.fixed_shape_tensor(pa.float16(), (PATCH_SIZE, PATCH_SIZE))
+TIME = pa.timestamp("us", tz="UTC")
+
+
+def column(name: str, kind: pa.DataType, meaning: str, unit: str = "1") -> pa.Field:
+    """A schema field that carries its unit and meaning; unit ``1`` for what has none."""
+    return pa.field(name, kind, metadata={"unit": unit, "meaning": meaning})
+
+
+CORRIDOR_ID = column("corridor_id", pa.string(), "INSEE code (5 digits) and site number (3 digits)")
+ACQUISITION_DATE = column("acquisition_date", pa.date32(), "UTC date of the acquisition")
+
+CORRIDORS = pa.schema(
+    [
+        CORRIDOR_ID,
+        column("name", pa.string(), "name of the site"),
+        column("massif_id", pa.int16(), "official number of the massif, 1 to 23; 0 outside all"),
+        column("massif", pa.string(), "name of the massif"),
+        column("observed", pa.bool_(), "whether observers watch the site"),
+        column("deposit_x", pa.float64(), "easting of the deposit point on the analysis grid", "m"),
+        column("deposit_y", pa.float64(), "northing of the deposit point", "m"),
+        column("deposit_elevation_m", pa.float32(), "elevation of the deposit point", "m"),
+        column("top_elevation_m", pa.float32(), "highest elevation of the corridor", "m"),
+        column("area_m2", pa.float64(), "area of the corridor polygon", "m2"),
+    ]
+)
+"""Without the geometry column (polygon on the analysis grid's coordinate system): GeoParquet adds it."""
+
+AVALANCHE_EVENTS = pa.schema(
+    [
+        column("event_id", pa.string(), "id of the event in the inventory"),
+        CORRIDOR_ID,
+        column("date_min", TIME, "earliest possible instant", "UTC"),
+        column("date_max", TIME, "latest possible instant", "UTC"),
+        column("departure_elevation_m", pa.float32(), "release elevation, null when unknown", "m"),
+        column("arrival_elevation_m", pa.float32(), "stop elevation, null when unknown", "m"),
+        column("length_m", pa.float32(), "deposit length, null when unknown", "m"),
+        column("width_m", pa.float32(), "deposit width, null when unknown", "m"),
+    ]
+)
+
+TERRAIN_PATCHES = pa.schema(
+    [
+        CORRIDOR_ID,
+        column("elevation", pa.fixed_shape_tensor(pa.float32(), (64, 64)), "DEM height", "m"),
+        column("slope", PATCH, "Horn slope, 0 flat", "deg"),
+        column("aspect", PATCH, "downhill direction clockwise from north, NaN where flat", "deg"),
+        column("local_incidence", PATCH, "angle between look and surface normal", "deg"),
+        column("visible", PATCH, "1 visible, 0 layover or shadow"),
+        column("inside", PATCH, "1 inside the corridor polygon, else 0"),
+    ]
+)
+
+CORRIDOR_PATCHES = pa.schema(
+    [
+        CORRIDOR_ID,
+        ACQUISITION_DATE,
+        column("vv_star", PATCH, "VV backscatter over the snow-free reference", "dB"),
+        column("vh_star", PATCH, "VH backscatter over the snow-free reference", "dB"),
+        column("valid_fraction", pa.float32(), "share of pixels with a VV* value, 0..1"),
+        column("visible_fraction", pa.float32(), "share of pixels neither layover nor shadow, 0..1"),
+        column("wet_snow_fraction", pa.float32(), "share of valid pixels with VV* below -3 dB, 0..1"),
+    ]
+)
+
+LABEL_STATES = ("positive", "ambiguous", "negative", "unobserved")
+"""State of one label window, in order of precedence where a corridor has several events."""
+
+CORRIDOR_LABELS = pa.schema(
+    [
+        CORRIDOR_ID,
+        ACQUISITION_DATE,
+        column("previous_date", pa.date32(), "date of the previous acquisition, null without one"),
+        column("new", pa.string(), "state in (previous, current]: " + ", ".join(LABEL_STATES)),
+        column("recent", pa.string(), "state in the 30 days up to current: same words"),
+        column("event_ids", pa.list_(pa.string()), "events that make either state positive"),
+    ]
+)
+
+TRAINING_SPLIT = pa.schema(
+    [
+        ACQUISITION_DATE,
+        column("role", pa.string(), "train, validation, test, or gap (not used)"),
+    ]
+)
+
+ANOMALY_SCORES = pa.schema(
+    [
+        CORRIDOR_ID,
+        ACQUISITION_DATE,
+        column("previous_date", pa.date32(), "date of the previous acquisition, null without one"),
+        column("gap_days", pa.int16(), "days since the previous acquisition, null without one", "d"),
+        column("detector", pa.string(), "name of the detector"),
+        column("score", pa.float64(), "anomaly score, higher is more anomalous; null if not observable"),
+        column("observable", pa.bool_(), "whether the patch could be scored"),
+        column("reason", pa.string(), "why not observable, null when it is"),
+    ]
+)
+
+OPERATING_POINTS = ("balanced", "mapping", "screening", "budget")
+LABEL_WINDOWS = ("new", "recent")
+
+THRESHOLDS = pa.schema(
+    [
+        column("detector", pa.string(), "name of the detector"),
+        column("label_window", pa.string(), "new or recent"),
+        column("operating_point", pa.string(), ", ".join(OPERATING_POINTS)),
+        column("threshold", pa.float64(), "a score at or above it is a detection; null if undefined"),
+        column("value", pa.float64(), "the criterion reached on the validation dates"),
+        column("positives", pa.int32(), "positive validation samples"),
+        column("negatives", pa.int32(), "negative validation samples"),
+    ]
+)
+
+EVALUATION = pa.schema(
+    [
+        column("detector", pa.string(), "name of the detector"),
+        column("label_window", pa.string(), "new or recent"),
+        column("operating_point", pa.string(), "how the threshold was chosen"),
+        column("area", pa.string(), "All massifs, or the name of one"),
+        column("threshold", pa.float64(), "threshold applied, chosen on the validation dates"),
+        column("balanced_accuracy", pa.float64(), "mean recall of both classes; null without one"),
+        column("f1", pa.float64(), "F1 of the positive class; null without positives"),
+        column("average_precision", pa.float64(), "area under precision over recall"),
+        column("roc_auc", pa.float64(), "area under the ROC curve; null without one class"),
+        column("positives", pa.int32(), "positive test samples"),
+        column("negatives", pa.int32(), "negative test samples"),
+        column("prevalence", pa.float64(), "share of positives, 0..1"),
+    ]
+)
+
+DETECTIONS = pa.schema(
+    [
+        column("detection_id", pa.string(), "stable over re-runs: corridor, date and detector"),
+        CORRIDOR_ID,
+        column("massif_id", pa.int16(), "official number of the massif"),
+        column("massif", pa.string(), "name of the massif"),
+        ACQUISITION_DATE,
+        column("window_start", TIME, "overpass of the previous acquisition; null without one", "UTC"),
+        column("window_end", TIME, "overpass of this acquisition", "UTC"),
+        column("detector", pa.string(), "name of the detector"),
+        column("detector_version", pa.string(), "version of the trained detector"),
+        column("operating_point", pa.string(), "how the threshold was chosen"),
+        column("score", pa.float64(), "anomaly score; null if not observable"),
+        column("threshold", pa.float64(), "threshold applied"),
+        column("is_detection", pa.bool_(), "score at or above the threshold"),
+        column("observable", pa.bool_(), "whether the corridor could be scored"),
+        column("reason", pa.string(), "why not observable, null when it is"),
+        column("new_or_persisting", pa.string(), "new, persisting, or null without detection"),
+        column("first_seen", pa.date32(), "date of the first detection of this anomaly"),
+        column("times_seen", pa.int16(), "consecutive dates with a detection, this one included"),
+        column("quality", pa.string(), "A, B or C; null without detection"),
+        column("area_m2", pa.float64(), "area of the anomaly outline", "m2"),
+        column("elevation_min_m", pa.float32(), "lowest elevation of the anomaly", "m"),
+        column("elevation_max_m", pa.float32(), "highest elevation of the anomaly", "m"),
+        column("slope_deg", pa.float32(), "mean slope of the anomaly", "deg"),
+        column("aspect_deg", pa.float32(), "mean downhill direction of the anomaly", "deg"),
+        column("dvv_mean_db", pa.float32(), "mean VV* change inside the anomaly", "dB"),
+        column("dvv_max_db", pa.float32(), "largest VV* change inside the anomaly", "dB"),
+        column("dvh_mean_db", pa.float32(), "mean VH* change inside the anomaly", "dB"),
+        column("wet_snow_fraction", pa.float32(), "share of wet-snow pixels in the patch, 0..1"),
+    ]
+)
+"""Without the geometry columns: `geometry` (anomaly outline, empty without detection) is GeoParquet's."""
+
+
+def _check(found: pa.Schema, expected: pa.Schema, path: Path, *, extra: bool = False) -> None:
+    for field in expected:
+        index = found.get_field_index(field.name)
+        if index < 0:
+            raise TableError(
+                f"{path}: column {field.name!r} is missing; materialise the asset that writes it again"
+            )
+        if not found.field(index).type.equals(field.type):
+            raise TableError(
+                f"{path}: column {field.name!r} is {found.field(index).type}, expected {field.type}"
+            )
+    unknown = sorted(set(found.names) - set(expected.names))
+    if unknown and not extra:
+        raise TableError(f"{path}: columns {unknown} are not in the table's schema")
+
+
+def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+    """Writes `table` (columns in any order) under `schema` as ZSTD Parquet, atomically.
+
+    Raises:
+        TableError: A column is missing, unknown or of another type.
+    """
+    _check(table.schema, schema, path)
+    ordered = table.select(schema.names).cast(schema)
+    with atomic_path(path) as temporary:
+        pq.write_table(ordered, temporary, compression="zstd", write_statistics=True)
+
+
+def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads a table that `write_table` wrote and checks it against `schema`.
+
+    Raises:
+        TableError: The file is missing, damaged or does not follow the schema.
+    """
+    if not path.exists():
+        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
+    try:
+        file = pq.ParquetFile(path)
+        _check(file.schema_arrow, schema, path)
+        return file.read(columns=list(columns) if columns is not None else None)
+    except pa.ArrowInvalid as error:
+        raise TableError(f"{path}: not a readable Parquet file ({error}); delete it") from error
+
+
+def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> None:
+    """Writes a GeoDataFrame as GeoParquet 1.1, its plain columns under `schema`, atomically.
+
+    Raises:
+        TableError: A column is missing or cannot be converted to its type.
+    """
+    missing = [name for name in schema.names if name not in frame.columns]
+    if missing:
+        raise TableError(f"{path}: columns {missing} are missing")
+    geometries = [name for name in frame.columns if frame[name].dtype == "geometry"]
+    ordered = frame[[*schema.names, *geometries]]
+    arrow = pa.table(ordered.to_arrow(index=False, geometry_encoding="WKB"))
+    try:
+        for field in schema:
+            index = arrow.schema.get_field_index(field.name)
+            arrow = arrow.set_column(index, field, arrow.column(index).cast(field.type))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise TableError(f"{path}: column {field.name!r} is not {field.type} ({error})") from error
+    with atomic_path(path) as temporary:
+        ordered.to_parquet(temporary, schema_version="1.1.0", compression="zstd", index=False)
+        file_metadata = pq.read_schema(temporary).metadata
+        arrow = arrow.replace_schema_metadata({b"geo": file_metadata[b"geo"]})
+        pq.write_table(arrow, temporary, compression="zstd", write_statistics=True)
+
+
+def read_geotable(path: Path, schema: pa.Schema) -> gpd.GeoDataFrame:
+    """Reads a GeoParquet file that `write_geotable` wrote and checks it against `schema`.
+
+    Raises:
+        TableError: The file is missing or does not follow the schema.
+    """
+    if not path.exists():
+        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
+    _check(pq.read_schema(path), schema, path, extra=True)
+    return gpd.read_parquet(path)
