@@ -1,0 +1,121 @@
+"""The platform's path: a polynomial through the positions of orbit state vectors.
+
+Only positions are fitted; the velocity is the polynomial's derivative, so both agree exactly, which the
+zero-Doppler equation needs. A degree-9 polynomial reproduces the 10 s state vectors of an annotation to well
+below a millimetre.
+
+Source: D. Small and A. Schubert, Guide to Sentinel-1 Geocoding (UZH-S1-GC-AD 1.10), section 3, for the use of
+annotated state vectors; orbit files: Sentinel-1 POD product specification (Earth Explorer file format).
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.polynomial import chebyshev, polynomial
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+OrbitSource = Literal["annotation", "RESORB", "POEORB"]
+
+MAX_DEGREE = 9
+
+
+@dataclass(frozen=True, eq=False)
+class Orbit:
+    """State vectors of one pass and the polynomial through their positions.
+
+    The polynomial is one for the whole span, so the span should stay within some minutes around the images.
+
+    Attributes:
+        epoch: Instant (UTC, ns) from which times count.
+        times: Increasing seconds since `epoch`, shape (n,), n >= 4.
+        positions: Earth-fixed (ITRF) Cartesian positions in metres, shape (n, 3).
+        source: Where the state vectors come from.
+    """
+
+    epoch: np.datetime64
+    times: Floats
+    positions: Floats
+    source: OrbitSource = "annotation"
+
+    @cached_property
+    def centre(self) -> float:
+        """Middle of the span in seconds since `epoch`: scaled time 0."""
+        return float(self.times[0] + self.times[-1]) / 2
+
+    @cached_property
+    def scale(self) -> float:
+        """Half the span in seconds: scaled time 1."""
+        return float(self.times[-1] - self.times[0]) / 2
+
+    @cached_property
+    def coefficients(self) -> Floats:
+        """Positions as powers of scaled time ``(t - centre) / scale``, shape (degree + 1, 3), constant first."""
+        degree = min(MAX_DEGREE, len(self.times) - 1)
+        scaled = (self.times - self.centre) / self.scale
+        fitted = chebyshev.chebfit(scaled, self.positions, degree)
+        return np.stack([chebyshev.cheb2poly(fitted[:, axis]) for axis in range(3)], axis=1)
+
+    def position(self, t: ArrayLike) -> Floats:
+        """Position at `t` seconds since `epoch`: shape of `t` plus (3,), metres."""
+        return self._evaluate(t, self.coefficients)
+
+    def velocity(self, t: ArrayLike) -> Floats:
+        """Velocity at `t` seconds since `epoch`: shape of `t` plus (3,), m/s in the Earth-fixed frame."""
+        derivative = np.asarray(polynomial.polyder(self.coefficients), np.float64)
+        return self._evaluate(t, derivative) / self.scale
+
+    def _evaluate(self, t: ArrayLike, coefficients: Floats) -> Floats:
+        scaled = (np.asarray(t, np.float64) - self.centre) / self.scale
+        return np.moveaxis(np.asarray(polynomial.polyval(scaled, coefficients), np.float64), 0, -1)
+
+    def seconds(self, instant: np.datetime64) -> float:
+        """An instant as seconds since `epoch`, exact to the nanosecond."""
+        return float((instant - self.epoch) / np.timedelta64(1, "ns")) * 1e-9
+
+    def to_json(self) -> str:
+        """The orbit as JSON text; `from_json` restores every bit."""
+        return json.dumps(
+            {
+                "epoch": str(self.epoch.astype("datetime64[ns]")),
+                "source": self.source,
+                "times": self.times.tolist(),
+                "positions": self.positions.tolist(),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Orbit":
+        """The orbit that `to_json` wrote."""
+        fields: dict[str, Any] = json.loads(text)
+        return cls(
+            np.datetime64(fields["epoch"], "ns"),
+            np.array(fields["times"], np.float64),
+            np.array(fields["positions"], np.float64),
+            fields["source"],
+        )
+
+
+def merge_orbits(orbits: Iterable[Orbit]) -> Orbit:
+    """One orbit over the state vectors of several slices of a pass.
+
+    Where two slices annotate the same instant, the first one given counts; the epoch is the first one's.
+    """
+    orbits = list(orbits)
+    first = orbits[0]
+    states: dict[int, Floats] = {}
+    for orbit in orbits:
+        shift = first.seconds(orbit.epoch)
+        for time, position in zip(orbit.times, orbit.positions, strict=True):
+            states.setdefault(round((shift + time) * 1e6), position)
+    instants = sorted(states)
+    return Orbit(
+        first.epoch,
+        np.array(instants, np.float64) * 1e-6,
+        np.stack([states[instant] for instant in instants]),
+        first.source,
+    )
