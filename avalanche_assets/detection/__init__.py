@@ -1,0 +1,1 @@
+"""From scores to what a forecaster reads: outlines, quality, tracks, the detections table, GeoPackage."""

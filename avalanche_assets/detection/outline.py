@@ -1,0 +1,156 @@
+"""The outline of an anomaly: which pixels of a patch belong to a detection, and what lies inside.
+
+The rule is the half-maximum contour, as the width of a peak is usually measured: the background is the
+median of the patch, the peak is the largest value inside the corridor (with a margin, because deposits run
+out of the mapped corridor), and the anomaly is every pixel connected to the peak that rises at least half
+as far above the background as the peak does. A scene-wide drift moves background and peak alike and leaves
+the outline where it is, and no absolute decibel value has to fit every detector.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import shapes
+from scipy import ndimage
+from shapely.geometry import Polygon, shape
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.floating]
+
+HALF_MAXIMUM = 0.5
+"""Share of the peak's excess over the background that a pixel of the anomaly reaches at least."""
+
+SEARCH_MARGIN_PX = 3
+"""The peak may lie this far outside the corridor polygon: 60 m at 20 m pixels."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One anomaly in one patch.
+
+    Attributes:
+        mask: Pixels of the anomaly, same shape as the patch, 4-connected, without holes.
+        polygon: The same pixels as a polygon in the coordinate system of the patch's transform.
+    """
+
+    mask: Mask
+    polygon: Polygon
+
+
+@dataclass(frozen=True)
+class OutlineStatistics:
+    """What lies inside an outline; NaN where no pixel of the anomaly has a value.
+
+    Attributes:
+        area_m2: Area of the outline in square metres.
+        elevation_min_m: Lowest elevation in metres.
+        elevation_max_m: Highest elevation in metres.
+        slope_deg: Mean slope in degrees.
+        aspect_deg: Circular mean of the downhill direction, degrees clockwise from north, 0 to 360.
+        dvv_mean_db: Mean VV* change in dB.
+        dvv_max_db: Largest VV* change in dB.
+        dvh_mean_db: Mean VH* change in dB.
+    """
+
+    area_m2: float
+    elevation_min_m: float
+    elevation_max_m: float
+    slope_deg: float
+    aspect_deg: float
+    dvv_mean_db: float
+    dvv_max_db: float
+    dvh_mean_db: float
+
+
+def search_area(inside: Mask, margin_px: int = SEARCH_MARGIN_PX) -> Mask:
+    """The corridor's pixels widened by `margin_px`: where the peak of a detection may lie."""
+    if margin_px == 0:
+        return inside
+    square = ndimage.generate_binary_structure(2, 2)
+    widened: Mask = ndimage.binary_dilation(inside, square, margin_px)
+    return widened
+
+
+def outline_anomaly(anomaly: Floats, search: Mask, transform: Affine) -> Outline | None:
+    """Outlines the highest anomaly inside `search`.
+
+    Args:
+        anomaly: Anomaly map (rows, cols), larger is more anomalous, in dB or any linear scale; NaN where
+            no value.
+        search: Pixels among which the peak is sought; the anomaly may grow beyond them. Where none of
+            them has a value the whole patch is searched.
+        transform: Affine transform of the patch, in metres.
+
+    Returns:
+        The outline, or None where nothing in the map rises above its own median.
+    """
+    finite = np.isfinite(anomaly)
+    if not finite.any():
+        return None
+    candidates = finite & search if (finite & search).any() else finite
+    excess = np.where(finite, anomaly - np.median(anomaly[finite]), -np.inf)
+    peak = np.unravel_index(np.argmax(np.where(candidates, excess, -np.inf)), anomaly.shape)
+    if excess[peak] <= 0:
+        return None
+    regions, _ = ndimage.label(excess >= HALF_MAXIMUM * excess[peak])
+    mask: Mask = ndimage.binary_fill_holes(regions == regions[peak])
+    return Outline(mask, _polygon(mask, transform))
+
+
+def _polygon(mask: Mask, transform: Affine) -> Polygon:
+    # 4-connectivity: with 8 the rings touch themselves at corners, which is no valid polygon.
+    ((geometry, _),) = shapes(mask.astype(np.uint8), mask=mask, connectivity=4, transform=transform)
+    return shape(geometry)
+
+
+def outline_statistics(
+    outline: Outline, *, elevation: Floats, slope: Floats, aspect: Floats, dvv: Floats, dvh: Floats
+) -> OutlineStatistics:
+    """Statistics of the pixels inside an outline.
+
+    Args:
+        outline: The anomaly.
+        elevation: DEM heights of the patch in metres.
+        slope: Slope in degrees.
+        aspect: Downhill direction in degrees clockwise from north, NaN where flat.
+        dvv: VV* minus the previous VV* in dB, NaN where no value.
+        dvh: VH* minus the previous VH* in dB, NaN where no value.
+    """
+    heights = _inside(elevation, outline.mask)
+    changes = _inside(dvv, outline.mask)
+    return OutlineStatistics(
+        area_m2=float(outline.polygon.area),
+        elevation_min_m=float(heights.min()) if heights.size else float("nan"),
+        elevation_max_m=float(heights.max()) if heights.size else float("nan"),
+        slope_deg=_mean(_inside(slope, outline.mask)),
+        aspect_deg=circular_mean_deg(_inside(aspect, outline.mask)),
+        dvv_mean_db=_mean(changes),
+        dvv_max_db=float(changes.max()) if changes.size else float("nan"),
+        dvh_mean_db=_mean(_inside(dvh, outline.mask)),
+    )
+
+
+def circular_mean_deg(angles_deg: Floats) -> float:
+    """Mean direction in degrees, 0 <= direction < 360; NaN for no angle or angles that cancel.
+
+    Source: Mardia & Jupp, Directional Statistics, section 2.2.1: the direction of the mean unit vector.
+    """
+    if angles_deg.size == 0:
+        return float("nan")
+    radians = np.radians(angles_deg.astype(np.float64))
+    north, east = np.cos(radians).mean(), np.sin(radians).mean()
+    if np.hypot(north, east) < 1e-6:
+        return float("nan")
+    # Rounded first: a mean of -1e-14 degrees would otherwise become 360.
+    return float(np.round(np.degrees(np.arctan2(east, north)), 3) % 360)
+
+
+def _inside(values: Floats, mask: Mask) -> Floats:
+    chosen = values[mask]
+    return chosen[np.isfinite(chosen)]
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean(dtype=np.float64)) if values.size else float("nan")

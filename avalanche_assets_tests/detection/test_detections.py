@@ -1,0 +1,188 @@
+"""The detections table: schema, tracks, quality, and corridors that could not be seen."""
+
+from dataclasses import replace
+from datetime import date
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from detection_world import (
+    FIRST,
+    RULE,
+    SECOND,
+    acquisition,
+    build_world,
+    detections_of,
+    pass_samples,
+    patch_table,
+    score_table,
+)
+from shapely.geometry import box
+
+from avalanche_assets.detection.quality import quality_class, score_spread
+from avalanche_assets.detection.table import NOT_SCORED, DecisionRule, build_detections
+from avalanche_assets.detection.tracks import detection_id, previous_by_corridor, track
+from avalanche_assets.errors import DetectorError
+from avalanche_assets.tables import DETECTIONS, read_geotable, write_geotable
+
+HIDDEN = {2: "layover or shadow", 3: "no previous acquisition within 24 days"}
+
+
+@pytest.fixture(scope="module")
+def world():
+    return build_world()
+
+
+@pytest.fixture(scope="module")
+def second(world):
+    first = detections_of(world, FIRST, {0: 6.0, 1: 5.0})
+    return detections_of(world, SECOND, {0: 6.0, 5: 7.0}, HIDDEN, before=first)
+
+
+def test_every_corridor_has_one_row(world, second):
+    assert list(second["corridor_id"]) == list(world.corridors["corridor_id"])
+    assert second["detection_id"].is_unique
+
+
+def test_table_round_trips_with_both_geometries(second, tmp_path):
+    path = tmp_path / "detections.parquet"
+    write_geotable(path, second, DETECTIONS)
+    back = read_geotable(path, DETECTIONS)
+    assert back.geometry.geom_equals(second.geometry).all()
+    assert gpd.GeoSeries(back["corridor_geometry"]).geom_equals(second["corridor_geometry"]).all()
+    assert back.crs == second.crs
+    assert back.loc[0, "first_seen"] == FIRST
+    assert back.loc[0, "window_end"] == acquisition(SECOND).overpass
+
+
+def test_track_survives_the_round_trip_of_the_previous_table(world, second, tmp_path):
+    path = tmp_path / "detections.parquet"
+    write_geotable(path, second, DETECTIONS)
+    third = detections_of(world, date(2018, 1, 9), {0: 6.0}, before=read_geotable(path, DETECTIONS))
+    assert third.loc[0, ["new_or_persisting", "first_seen", "times_seen"]].tolist() == [
+        "persisting",
+        FIRST,
+        3,
+    ]
+
+
+def test_corridor_that_could_not_be_seen_is_never_quiet(second):
+    for index, reason in HIDDEN.items():
+        row = second.loc[index]
+        assert (row["observable"], row["is_detection"], row["reason"]) == (False, False, reason)
+        assert np.isnan(row["score"])
+
+
+def test_corridor_without_score_is_listed_as_not_observable(world):
+    scores = score_table(world, SECOND, {}, {}).slice(1)
+    nothing = pass_samples(world, SECOND, {}).subset(np.array([], np.int64))
+    found = build_detections(
+        world.corridors,
+        scores,
+        patch_table(world).slice(1),
+        nothing,
+        np.empty((0, 64, 64), np.float32),
+        RULE,
+        acquisition(SECOND),
+        None,
+        None,
+        world.grid,
+    )
+    assert len(found) == len(world.corridors)
+    assert (found.loc[0, "observable"], found.loc[0, "reason"]) == (False, NOT_SCORED)
+    assert found["window_start"].isna().all()
+    assert found.geometry.is_empty.all()
+
+
+def test_quiet_corridor_has_no_evidence(second):
+    quiet = second.loc[4]
+    assert quiet["observable"]
+    assert quiet.geometry.is_empty
+    evidence = ["quality", "new_or_persisting", "first_seen", "times_seen", "area_m2", "dvv_mean_db"]
+    assert quiet[evidence].isna().all()
+
+
+def test_outline_lies_at_the_deposit_with_its_contrast(world, second):
+    for index in (0, 5):
+        row, corridor = second.loc[index], world.corridors.loc[index]
+        centre = row.geometry.centroid
+        # The deposit is drawn around the deposit point; its outline may be off by two 20 m pixels.
+        assert np.hypot(centre.x - corridor.deposit_x, centre.y - corridor.deposit_y) < 45
+        assert 3.5 < row["dvv_mean_db"] < 9
+        assert row["elevation_min_m"] <= row["elevation_max_m"]
+        assert row["area_m2"] == row.geometry.area
+
+
+def test_detection_seen_before_persists_and_another_is_new(second):
+    assert second.loc[0, ["new_or_persisting", "times_seen"]].tolist() == ["persisting", 2]
+    assert second.loc[5, ["new_or_persisting", "first_seen", "times_seen"]].tolist() == ["new", SECOND, 1]
+
+
+def test_same_inputs_give_the_same_table(world, second):
+    first = detections_of(world, FIRST, {0: 6.0, 1: 5.0})
+    again = detections_of(world, SECOND, {0: 6.0, 5: 7.0}, HIDDEN, before=first)
+    assert again.equals(second)
+
+
+def test_detection_id_is_corridor_date_and_detector():
+    assert detection_id("73040001", SECOND, "vae_local") == "73040001-20180103-vae_local"
+
+
+def test_undefined_threshold_is_refused():
+    with pytest.raises(DetectorError, match=r"vae.*mapping.*validation_dates"):
+        DecisionRule("vae", "1", "mapping", float("nan"))
+
+
+def test_detected_corridor_without_patches_is_refused(world):
+    with pytest.raises(DetectorError, match="73040001"):
+        build_detections(
+            world.corridors,
+            score_table(world, SECOND, {0: 9.0}, {}),
+            patch_table(world),
+            pass_samples(world, SECOND, {}).subset(np.array([1])),
+            np.zeros((1, 64, 64), np.float32),
+            RULE,
+            acquisition(SECOND),
+            acquisition(FIRST),
+            None,
+            world.grid,
+        )
+
+
+@pytest.mark.parametrize(("gap", "state"), [(0, "persisting"), (60, "persisting"), (61, "new")])
+def test_outlines_within_60_m_are_the_same_deposit(second, gap, state):
+    before = previous_by_corridor(second)
+    outline = replace(before["73040001"], outline=box(0, 0, 100, 100))
+    found = track("73040001", box(100 + gap, 0, 200 + gap, 100), date(2018, 1, 9), {"73040001": outline})
+    assert found.state == state
+
+
+def test_previous_table_without_detection_makes_everything_new(second):
+    quiet = second.assign(is_detection=False)
+    assert previous_by_corridor(quiet) == {}
+    assert track("73040001", box(0, 0, 1, 1), SECOND, {}).times_seen == 1
+
+
+@pytest.mark.parametrize(
+    ("margin", "visible", "wet", "seen", "expected"),
+    [
+        (5.0, 0.9, 0.0, 1, "A"),
+        (1.0, 0.9, 0.0, 2, "A"),
+        (5.0, 0.4, 0.0, 2, "A"),
+        (1.0, 0.9, 0.0, 1, "B"),
+        (5.0, 0.9, 0.6, 1, "B"),
+        (1.0, 0.9, 0.6, 1, "C"),
+        (float("nan"), float("nan"), float("nan"), 1, "C"),
+    ],
+)
+def test_quality_counts_margin_sight_and_repeat(margin, visible, wet, seen, expected):
+    found = quality_class(margin=margin, visible_fraction=visible, wet_snow_fraction=wet, times_seen=seen)
+    assert found == expected
+
+
+def test_score_spread_is_the_standard_deviation_of_normal_scores_despite_outliers():
+    scores = np.random.default_rng(0).normal(2.0, 0.5, 4000)
+    scores[:40] = 100.0
+    scores[40:80] = np.nan
+    # 1 % outliers move the median absolute deviation by about 1 %; 2 % is its sampling error.
+    assert score_spread(scores) == pytest.approx(0.5, rel=0.05)
