@@ -1,0 +1,151 @@
+"""Any elevation model, brought onto the analysis grid as heights above the WGS84 ellipsoid.
+
+Range-Doppler geocoding needs ellipsoidal heights: in the French Alps the geoid lies about 50 m above the
+ellipsoid, and 50 m of height move a pixel by about 60 m across the track. Maps and most public elevation
+models give heights above a geoid, so the datum is a setting that has to be right.
+
+Resampling is cubic (bilinear beside voids), with a kernel that widens when the model is finer than the grid;
+bilinear interpolation alone would give the facets of a coarse model sharp edges in the slope.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioIOError
+from rasterio.warp import reproject
+
+from avalanche_assets.errors import TerrainError
+from avalanche_assets.grid import Grid
+from avalanche_assets.settings import GridSettings
+from avalanche_assets.terrain.geoid import VERTICAL_CRS, undulation
+
+Heights = NDArray[np.float32]
+Bounds = tuple[float, float, float, float]
+
+EDGE_POINTS = 65
+"""Points per side when a rectangle is carried from one coordinate system to another."""
+
+
+def prepare_dem(path: Path, grid_settings: GridSettings, vertical_datum: str) -> tuple[Grid, Heights]:
+    """The analysis grid and the ellipsoidal height of each of its pixels.
+
+    Args:
+        path: Raster of heights in metres in any coordinate system; its nodata value marks voids.
+        grid_settings: Coordinate system, resolution and bounds of the analysis grid. The bounds default to
+            the extent of the elevation model; they grow outward to whole tiles of 64 pixels.
+        vertical_datum: ``ellipsoidal``, ``EGM96`` or ``EGM2008``: what the heights in the file refer to.
+
+    Returns:
+        The grid and float32 heights in metres of its shape, NaN in voids and outside the elevation model.
+
+    Raises:
+        TerrainError: The file is missing, unreadable or without coordinate system; it does not cover the
+            bounds; it holds no heights; its own vertical datum contradicts the setting; or PROJ lacks the
+            geoid grid.
+    """
+    target = _grid_crs(grid_settings.crs)
+    if not path.exists():
+        raise TerrainError(f"{path}: elevation model not found; set terrain.dem to an existing raster")
+    try:
+        dataset = rasterio.open(path)
+    except RasterioIOError as error:
+        raise TerrainError(
+            f"{path}: not a readable raster ({error}); set terrain.dem to a GeoTIFF"
+        ) from error
+    with dataset:
+        source = _source_crs(dataset, path, vertical_datum)
+        extent = _carry(Transformer.from_crs(source, target, always_xy=True), dataset.bounds)
+        bounds = grid_settings.bounds
+        if bounds is None:
+            bounds = _shrink(extent, 0.01 * grid_settings.resolution_m)
+        else:
+            _check_coverage(
+                dataset, path, Transformer.from_crs(target, source, always_xy=True), bounds, extent
+            )
+        grid = Grid.covering(bounds, grid_settings.crs, float(grid_settings.resolution_m))
+        heights = np.full(grid.shape, np.nan, np.float32)
+        reproject(
+            rasterio.band(dataset, 1),
+            heights,
+            src_crs=source.to_wkt(),
+            dst_crs=grid.crs,
+            dst_transform=grid.transform,
+            dst_nodata=np.nan,
+            resampling=Resampling.cubic,
+            num_threads=2,
+        )
+    if not np.isfinite(heights).any():
+        raise TerrainError(
+            f"{path}: no height inside {bounds} ({grid.crs}); check its nodata value and extent"
+        )
+    if vertical_datum != "ellipsoidal":
+        heights += undulation(grid, vertical_datum, path)
+    return grid, heights
+
+
+def _grid_crs(name: str) -> CRS:
+    try:
+        crs = CRS.from_user_input(name)
+    except CRSError as error:
+        raise TerrainError(f"grid.crs: {name!r} is not a coordinate system PROJ knows ({error})") from error
+    if not crs.is_projected or crs.axis_info[0].unit_name != "metre":
+        raise TerrainError(f"grid.crs: {name!r} is not projected in metres; use e.g. EPSG:32632 in the Alps")
+    return crs
+
+
+def _source_crs(dataset: rasterio.DatasetReader, path: Path, vertical_datum: str) -> CRS:
+    """The horizontal coordinate system, after a look at the vertical one where the file names it."""
+    if dataset.crs is None:
+        raise TerrainError(
+            f"{path}: unknown coordinate system; set it, e.g. rio edit-info --crs EPSG:2154 FILE"
+        )
+    crs = CRS.from_wkt(dataset.crs.to_wkt())
+    if not crs.is_compound:
+        return crs
+    horizontal, vertical = crs.sub_crs_list
+    expected = VERTICAL_CRS.get(vertical_datum)
+    if expected is None or CRS.from_user_input(expected).name != vertical.name:
+        raise TerrainError(
+            f"{path}: its heights are {vertical.name!r}, but terrain.vertical_datum is {vertical_datum!r}; "
+            "set it to EGM96 or EGM2008 as the file says, or convert the file to ellipsoidal heights"
+        )
+    return horizontal
+
+
+def _carry(transformer: Transformer, bounds: Bounds) -> Bounds:
+    return transformer.transform_bounds(*bounds, densify_pts=EDGE_POINTS)
+
+
+def _shrink(bounds: Bounds, margin: float) -> Bounds:
+    """Keeps rounding of a coordinate transform from adding a whole tile."""
+    return bounds[0] + margin, bounds[1] + margin, bounds[2] - margin, bounds[3] - margin
+
+
+def _check_coverage(
+    dataset: rasterio.DatasetReader, path: Path, to_source: Transformer, bounds: Bounds, extent: Bounds
+) -> None:
+    west, south, east, north = bounds
+    if west >= east or south >= north:
+        raise TerrainError(f"grid.bounds: {bounds} is empty; give west, south, east, north in metres")
+    x, y = np.linspace(west, east, EDGE_POINTS), np.linspace(south, north, EDGE_POINTS)
+    edge_x = np.concatenate([x, x, np.full_like(y, west), np.full_like(y, east)])
+    edge_y = np.concatenate([np.full_like(x, south), np.full_like(x, north), y, y])
+    x, y = to_source.transform(edge_x, edge_y)
+    inverse = ~dataset.transform
+    col = inverse.a * x + inverse.b * y + inverse.c
+    row = inverse.d * x + inverse.e * y + inverse.f
+    slack = 1.0
+    inside = (
+        (col >= -slack) & (col <= dataset.width + slack) & (row >= -slack) & (row <= dataset.height + slack)
+    )
+    if not inside.all():
+        known = ", ".join(f"{value:.0f}" for value in extent)
+        raise TerrainError(
+            f"{path}: does not cover grid.bounds {bounds}; it spans about ({known}) in the grid's coordinate "
+            "system; shrink grid.bounds or give an elevation model that covers them"
+        )

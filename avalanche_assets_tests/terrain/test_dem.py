@@ -1,0 +1,235 @@
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+from pyproj import Transformer
+from rasterio.transform import from_origin
+
+from avalanche_assets.errors import TerrainError
+from avalanche_assets.settings import GridSettings
+from avalanche_assets.terrain.dem import prepare_dem
+from avalanche_assets.terrain.geoid import undulation
+
+DAVOS = "dem_davos_20km_utm32_30m.tif"
+BOUNDS = (562_000.0, 5_172_000.0, 578_000.0, 5_188_000.0)
+
+
+def write_dem(
+    path: Path, heights: np.ndarray, crs: str | None = "EPSG:32632", posting=20.0, nodata=None
+) -> Path:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype=heights.dtype,
+        count=1,
+        height=heights.shape[0],
+        width=heights.shape[1],
+        crs=crs,
+        transform=from_origin(256_000.0, 5_120_000.0, posting, posting),
+        nodata=nodata,
+    ) as dataset:
+        dataset.write(heights, 1)
+    return path
+
+
+def slope_plane(shape=(256, 320)) -> np.ndarray:
+    row, col = np.mgrid[: shape[0], : shape[1]]
+    return (1500.0 + 2.0 * col - 3.0 * row).astype(np.float32)
+
+
+def test_dem_already_on_the_grid_passes_unchanged(tmp_path):
+    heights = slope_plane()
+    grid, prepared = prepare_dem(write_dem(tmp_path / "dem.tif", heights), GridSettings(), "ellipsoidal")
+    assert grid.shape == heights.shape
+    assert grid.bounds == (256_000.0, 5_120_000.0 - 256 * 20, 256_000.0 + 320 * 20, 5_120_000.0)
+    np.testing.assert_array_equal(prepared, heights)
+    assert prepared.dtype == np.float32
+
+
+def test_pixels_beyond_the_dem_have_no_height(tmp_path):
+    grid, prepared = prepare_dem(
+        write_dem(tmp_path / "dem.tif", slope_plane((250, 300))), GridSettings(), "ellipsoidal"
+    )
+    assert grid.shape == (256, 320)
+    assert np.isfinite(prepared[:250, :300]).all()
+    assert np.isnan(prepared[252:]).all()
+    assert np.isnan(prepared[:, 302:]).all()
+
+
+def test_voids_stay_voids_and_do_not_bend_their_surroundings(tmp_path):
+    heights = slope_plane().astype(np.int16)
+    heights[100:110, 100:110] = -32768
+    _, prepared = prepare_dem(
+        write_dem(tmp_path / "dem.tif", heights, nodata=-32768),
+        GridSettings(bounds=(257_000.0, 5_116_000.0, 260_990.0, 5_119_000.0), resolution_m=10),
+        "ellipsoidal",
+    )
+    assert np.isnan(prepared).any()
+    finite = prepared[np.isfinite(prepared)]
+    valid = heights[heights > -32768]
+    assert finite.min() >= valid.min() - 3.0  # one posting of the plane's slope
+    assert finite.max() <= valid.max() + 3.0
+
+
+@pytest.mark.parametrize("name", ["dem_davos_20km_utm32_30m.tif", "dem_davos_srtm1_wgs84.tif"])
+def test_real_dem_keeps_its_heights_at_its_own_posts(name, real_data):
+    grid, prepared = prepare_dem(real_data / name, GridSettings(bounds=BOUNDS), "ellipsoidal")
+    with rasterio.open(real_data / name) as dataset:
+        to_source = Transformer.from_crs(grid.crs, dataset.crs.to_wkt(), always_xy=True)
+        rng = np.random.default_rng(1)
+        rows, cols = rng.integers(100, 700, 400), rng.integers(100, 700, 400)
+        x, y = grid.west + (cols + 0.5) * 20.0, grid.north - (rows + 0.5) * 20.0
+        points = zip(*to_source.transform(x, y), strict=True)
+        nearest = np.array([value[0] for value in dataset.sample(points)])
+    difference = prepared[rows, cols] - nearest
+    # nearest post is up to half a posting (15 m, 21 m on the diagonal) away on slopes of about 25 deg
+    assert abs(difference.mean()) < 1.5
+    assert difference.std() < 8.0
+    assert np.abs(difference).max() < 60.0
+
+
+def test_two_real_dems_of_one_place_agree_after_warping(real_data):
+    settings = GridSettings(bounds=BOUNDS)
+    _, projected = prepare_dem(real_data / DAVOS, settings, "ellipsoidal")
+    _, geographic = prepare_dem(real_data / "dem_davos_srtm1_wgs84.tif", settings, "ellipsoidal")
+    both = np.isfinite(projected) & np.isfinite(geographic)
+    difference = (projected - geographic)[both]
+    # the projected one was itself resampled from the geographic one, which smooths ridges by a few metres
+    assert abs(difference.mean()) < 0.5
+    assert difference.std() < 4.0
+
+
+def test_real_dem_with_voids_keeps_their_share(real_data):
+    path = real_data / "dem_devoluy_30km_l93_90m.tif"
+    with rasterio.open(path) as dataset:
+        source = dataset.read(1, masked=True)
+    grid, prepared = prepare_dem(path, GridSettings(), "ellipsoidal")
+    known_area = np.isfinite(prepared).sum() * grid.resolution**2
+    # the two projections' areas differ by 0.1 %; the rest is half pixels along the edges of voids
+    assert known_area == pytest.approx((~source.mask).sum() * 90.0**2, rel=0.02)
+    finite = prepared[np.isfinite(prepared)]
+    assert finite.min() > source.min() - 20.0
+    assert finite.max() < source.max() + 20.0
+
+
+def test_finer_dem_is_averaged_not_sampled(tmp_path):
+    noise = np.random.default_rng(0).normal(0.0, 10.0, (1280, 1280)).astype(np.float32)
+    _, prepared = prepare_dem(
+        write_dem(tmp_path / "dem.tif", 2000.0 + noise, posting=5.0), GridSettings(), "ellipsoidal"
+    )
+    # 16 fine posts a pixel: white noise falls to about a quarter, sampling would keep all of it
+    assert np.nanstd(prepared) < 4.0
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(TerrainError, match=r"nothing\.tif: elevation model not found"):
+        prepare_dem(tmp_path / "nothing.tif", GridSettings(), "ellipsoidal")
+
+
+def test_file_that_is_no_raster_is_named(tmp_path):
+    path = tmp_path / "dem.tif"
+    path.write_text("not a raster")
+    with pytest.raises(TerrainError, match="not a readable raster"):
+        prepare_dem(path, GridSettings(), "ellipsoidal")
+
+
+def test_unknown_coordinate_system_is_refused(tmp_path):
+    path = write_dem(tmp_path / "dem.tif", slope_plane(), crs=None)
+    with pytest.raises(TerrainError, match="unknown coordinate system"):
+        prepare_dem(path, GridSettings(), "ellipsoidal")
+
+
+@pytest.mark.parametrize("crs", ["EPSG:999999", "EPSG:4326"])
+def test_grid_needs_a_projected_system_in_metres(crs, tmp_path):
+    path = write_dem(tmp_path / "dem.tif", slope_plane())
+    with pytest.raises(TerrainError, match=r"grid\.crs"):
+        prepare_dem(path, GridSettings(crs=crs), "ellipsoidal")
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        (561_000.0, 5_171_000.0, 589_000.0, 5_189_000.0),  # too far east
+        (661_000.0, 5_171_000.0, 669_000.0, 5_189_000.0),  # elsewhere
+    ],
+)
+def test_dem_that_does_not_cover_the_bounds_is_refused(bounds, real_data):
+    with pytest.raises(TerrainError, match=r"does not cover grid\.bounds.*spans about \(560010, 5170020"):
+        prepare_dem(real_data / DAVOS, GridSettings(bounds=bounds), "ellipsoidal")
+
+
+def test_empty_bounds_are_refused(tmp_path):
+    path = write_dem(tmp_path / "dem.tif", slope_plane())
+    with pytest.raises(TerrainError, match="is empty"):
+        prepare_dem(path, GridSettings(bounds=(2.0, 0.0, 1.0, 1.0)), "ellipsoidal")
+
+
+def test_dem_without_any_height_is_refused(tmp_path):
+    path = write_dem(tmp_path / "dem.tif", np.full((256, 256), -9999.0, np.float32), nodata=-9999.0)
+    with pytest.raises(TerrainError, match="no height"):
+        prepare_dem(path, GridSettings(), "ellipsoidal")
+
+
+@pytest.mark.parametrize("datum", ["EGM96", "EGM2008"])
+def test_geoid_heights_are_refused_where_proj_would_leave_them(datum, tmp_path, without_geoid_grids):
+    path = write_dem(tmp_path / "dem.tif", slope_plane())
+    with pytest.raises(TerrainError, match=rf"{datum}.*us_nga_egm.*pyproj sync"):
+        prepare_dem(path, GridSettings(), datum)
+
+
+def test_file_that_states_a_geoid_is_not_taken_for_ellipsoidal(tmp_path):
+    path = write_dem(tmp_path / "dem.tif", slope_plane(), crs="EPSG:32632+5773")
+    with pytest.raises(TerrainError, match=r"EGM96 height.*vertical_datum is 'ellipsoidal'"):
+        prepare_dem(path, GridSettings(), "ellipsoidal")
+    with pytest.raises(TerrainError, match=r"EGM96 height.*vertical_datum is 'EGM2008'"):
+        prepare_dem(path, GridSettings(), "EGM2008")
+
+
+@pytest.fixture
+def without_geoid_grids():
+    """PROJ as its wheel brings it: the database and no grid."""
+    folders = [pyproj.datadir.get_user_data_dir(), *pyproj.datadir.get_data_dir().split(os.pathsep)]
+    if any(path for folder in folders for path in Path(folder).glob("*egm*")):
+        pytest.skip(f"geoid grids are installed in {folders}")
+
+
+def write_gtx(path: Path, values: np.ndarray, south: float, west: float, step: float) -> None:
+    """A vertical grid in NOAA's GTX layout: big-endian header and rows from south to north."""
+    header = struct.pack(">4d2i", south, west, step, step, *values.shape)
+    path.write_bytes(header + values.astype(">f4").tobytes())
+
+
+@pytest.fixture
+def tilted_geoid(tmp_path):
+    """PROJ finds an EGM96 grid of our own: 40 m at 0 deg E plus 1 m per degree of longitude."""
+    folder = tmp_path / "proj"
+    folder.mkdir()
+    write_gtx(folder / "egm96_15.gtx", 40.0 + np.tile(np.arange(0.0, 21.0), (21, 1)), 35.0, 0.0, 1.0)
+    before = pyproj.datadir.get_data_dir()
+    pyproj.datadir.append_data_dir(folder)
+    yield folder
+    pyproj.datadir.set_data_dir(before)
+
+
+def test_geoid_undulation_is_added_where_proj_has_the_grid(tmp_path, tilted_geoid):
+    heights = slope_plane()
+    path = write_dem(tmp_path / "dem.tif", heights)
+    grid, prepared = prepare_dem(path, GridSettings(), "EGM96")
+    to_degrees = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
+    for row, col in [(0, 0), (10, 300), (255, 0), (128, 160), (255, 319)]:
+        lon, _ = to_degrees.transform(*grid.pixel_centre(row, col))
+        # PROJ stores the grid in float32 (4e-6 m) and heights are float32 (1e-4 m)
+        assert prepared[row, col] - heights[row, col] == pytest.approx(40.0 + lon, abs=1e-3)
+
+
+def test_geoid_grid_that_ends_inside_the_area_is_refused(tmp_path, tilted_geoid):
+    path = write_dem(tmp_path / "dem.tif", slope_plane())
+    grid, _ = prepare_dem(path, GridSettings(), "EGM96")
+    far = type(grid)("EPSG:32635", 20.0, 499_200.0, 5_120_000.0, 64, 64)  # 27 deg E
+    with pytest.raises(TerrainError, match="does not cover"):
+        undulation(far, "EGM96", path)
