@@ -49,17 +49,17 @@ class World:
 
 
 def fractal_elevation(shape: tuple[int, int], seed: int) -> np.ndarray:
-    """Ridged spectral noise between about 1,200 and 3,400 m."""
+    """Ridged spectral noise between 1,300 and 3,300 m."""
     rng = np.random.default_rng(seed)
     rows, cols = np.meshgrid(np.fft.fftfreq(shape[0]), np.fft.fftfreq(shape[1]), indexing="ij")
     frequency = np.hypot(rows, cols)
     frequency[0, 0] = np.inf
-    spectrum = np.fft.fft2(rng.normal(size=shape)) * np.maximum(frequency, 3 / max(shape)) ** -1.9
+    spectrum = np.fft.fft2(rng.normal(size=shape)) * np.maximum(frequency, 1.2 / max(shape)) ** -2.3
     noise = np.real(np.fft.ifft2(spectrum))
     ridged = -np.abs(noise / noise.std())
-    ridged = ndimage.gaussian_filter(ridged, 1.5)
+    ridged = ndimage.gaussian_filter(ridged, 1.2)
     scaled = (ridged - ridged.min()) / np.ptp(ridged)
-    return (1200 + 2200 * scaled**1.4).astype(np.float32)
+    return (1300 + 2000 * scaled).astype(np.float32)
 
 
 def build_world(count: int = 12, shape: tuple[int, int] = (256, 256), seed: int = 5) -> World:

@@ -1,0 +1,178 @@
+"""The bulletin's map: hillshade, massifs, corridors, detections by quality, areas that could not be seen.
+
+Colour, shape and size of a detection's symbol all carry its quality, and a filled symbol is a new detection,
+a ring a persisting one, so that the map reads in grey and with any colour vision.
+"""
+
+from typing import Any
+
+import geopandas as gpd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from avalanche_assets.detection.geopackage import (
+    DETECTED_STATUS,
+    NOT_OBSERVABLE_STATUS,
+    QUIET_STATUS,
+    corridor_status,
+)
+from avalanche_assets.detection.palette import NOT_OBSERVABLE, QUALITY, QUIET
+from avalanche_assets.grid import Grid
+from avalanche_assets.reporting.style import (
+    INK,
+    MUTED,
+    PAPER,
+    Floats,
+    extent,
+    hillshade,
+    map_axes,
+    reduced,
+    title,
+)
+
+MARKERS = {"A": ("o", 60), "B": ("s", 42), "C": ("D", 28)}
+"""Marker and area in points squared of every quality class."""
+
+MAP_PX = 1400
+MAP_WIDTH_IN, MAP_HEIGHT_IN = 8.8, 11.0
+SIDE_IN, TOP_IN, BOTTOM_IN = 0.15, 0.6, 1.2
+
+
+def bulletin_map(
+    detections: gpd.GeoDataFrame,
+    elevation: Floats,
+    grid: Grid,
+    heading: str,
+    subtitle: str,
+    note: str,
+    massifs: gpd.GeoDataFrame | None = None,
+) -> Figure:
+    """Draws one date's detections.
+
+    Args:
+        detections: `tables.DETECTIONS` with `geometry` and `corridor_geometry`.
+        elevation: Elevation model on `grid`, metres.
+        grid: The analysis grid.
+        heading: Title, e.g. the date.
+        subtitle: Line below the title, e.g. the counts.
+        note: Footer with orbit and date window.
+        massifs: Polygons with a column `massif`, drawn as outlines with their names.
+    """
+    heights, small = reduced(elevation, grid, MAP_PX)
+    figure, axes = _canvas(grid)
+    shade = hillshade(heights, small.resolution)
+    axes.imshow(
+        0.35 + 0.65 * shade, cmap="gray", vmin=0, vmax=1, extent=extent(small), interpolation="antialiased"
+    )
+    _corridors(axes, detections)
+    if massifs is not None:
+        _massifs(axes, massifs, grid)
+    _detections(axes, detections)
+    map_axes(axes, grid)
+    title(axes, heading, subtitle)
+    _legend(figure, detections)
+    figure.text(SIDE_IN / figure.get_figwidth(), 0.1 / figure.get_figheight(), note, fontsize=8, color=MUTED)
+    return figure
+
+
+def _canvas(grid: Grid) -> tuple[Figure, Axes]:
+    """A figure whose map fills the width, with room for the title above and the legend below."""
+    ratio = grid.height / grid.width
+    width = min(MAP_WIDTH_IN, MAP_HEIGHT_IN / ratio)
+    total_width, total_height = width + 2 * SIDE_IN, width * ratio + TOP_IN + BOTTOM_IN
+    figure = Figure(figsize=(total_width, total_height), facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes(
+        (
+            SIDE_IN / total_width,
+            BOTTOM_IN / total_height,
+            width / total_width,
+            width * ratio / total_height,
+        )
+    )
+    return figure, axes
+
+
+def _corridors(axes: Axes, detections: gpd.GeoDataFrame) -> None:
+    status = corridor_status(detections)
+    polygons = gpd.GeoSeries(detections["corridor_geometry"], crs=detections.crs)
+    hidden = polygons[status == NOT_OBSERVABLE_STATUS]
+    if len(hidden):
+        hidden.plot(ax=axes, facecolor="#ffffff80", edgecolor=NOT_OBSERVABLE, hatch="/////", linewidth=0.6)
+    for name, colour, width in ((QUIET_STATUS, QUIET, 0.7), (DETECTED_STATUS, INK, 1.0)):
+        chosen = polygons[status == name]
+        if len(chosen):
+            chosen.plot(ax=axes, facecolor="none", edgecolor=colour, linewidth=width)
+
+
+def _massifs(axes: Axes, massifs: gpd.GeoDataFrame, grid: Grid) -> None:
+    west, south, east, north = grid.bounds
+    shown = massifs.to_crs(grid.crs).clip((west, south, east, north))
+    # One line where two massifs touch: drawn twice, the dashes of one fill the gaps of the other.
+    lines = gpd.GeoSeries([shown.boundary.union_all()], crs=grid.crs)
+    lines.plot(ax=axes, color=INK, linewidth=0.9, linestyle=(0, (6, 3)))
+    for row in shown.itertuples():
+        place = row.geometry.representative_point()
+        axes.text(
+            place.x, place.y, row.massif.upper(), ha="center", fontsize=8, color=INK, alpha=0.85,
+            bbox={"facecolor": PAPER, "alpha": 0.5, "lw": 0, "pad": 1.5},
+        )  # fmt: skip
+
+
+def _detections(axes: Axes, detections: gpd.GeoDataFrame) -> None:
+    found = detections[detections["is_detection"].to_numpy(bool) & ~detections.geometry.is_empty]
+    for quality in ("C", "B", "A"):
+        chosen = found[found["quality"] == quality]
+        if chosen.empty:
+            continue
+        chosen.plot(ax=axes, facecolor=QUALITY[quality], edgecolor=INK, linewidth=0.5, alpha=0.9, zorder=5)
+        marker, area = MARKERS[quality]
+        for state in ("persisting", "new"):
+            points = chosen[chosen["new_or_persisting"] == state].geometry.centroid
+            style = _symbol(quality, state)
+            axes.scatter(points.x, points.y, s=area, marker=marker, zorder=6, **style)
+
+
+def _symbol(quality: str, state: str) -> dict[str, Any]:
+    if state == "new":
+        return {"facecolors": QUALITY[quality], "edgecolors": INK, "linewidths": 0.9}
+    return {"facecolors": PAPER, "edgecolors": QUALITY[quality], "linewidths": 2.2}
+
+
+def _legend(figure: Figure, detections: gpd.GeoDataFrame) -> None:
+    found = detections[detections["is_detection"].to_numpy(bool)]
+    handles: list[Any] = []
+    labels = []
+    for quality, (marker, area) in MARKERS.items():
+        common: dict[str, Any] = {"marker": marker, "ls": "", "ms": area**0.5}
+        new = Line2D([], [], mfc=QUALITY[quality], mec=INK, mew=0.9, **common)
+        ring = Line2D([], [], mfc=PAPER, mec=QUALITY[quality], mew=2.2, **common)
+        handles.append((new, ring))
+        count = int((found["quality"] == quality).sum())
+        labels.append(f"Quality {quality}, new | persisting ({count})")
+    status = corridor_status(detections)
+    for name, patch in (
+        (DETECTED_STATUS, Patch(fc="none", ec=INK, lw=1.0)),
+        (QUIET_STATUS, Patch(fc="none", ec=QUIET, lw=1.0)),
+        (NOT_OBSERVABLE_STATUS, Patch(fc=PAPER, ec=NOT_OBSERVABLE, hatch="/////", lw=0.6)),
+    ):
+        handles.append(patch)
+        labels.append(f"Corridor: {name} ({int((status == name).sum()):,})")
+    figure.legend(
+        handles=handles,
+        labels=labels,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0.6)},
+        handlelength=3.2,
+        ncols=2,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 0.28 / figure.get_figheight()),
+        fontsize=8.5,
+        labelcolor=INK,
+        frameon=False,
+        labelspacing=0.7,
+        columnspacing=3,
+    )
