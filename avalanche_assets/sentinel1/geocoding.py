@@ -4,7 +4,7 @@ A GRD image is focused to zero Doppler: a point P is imaged at the time t at whi
 right angles to the velocity, (P - S(t)) . V(t) = 0, at the range |P - S(t)|. Newton's method solves it for
 each point.
 
-Source: D. Small and A. Schubert, Guide to Sentinel-1 Geocoding (UZH-S1-GC-AD 1.10), section 3; J. Curlander,
+Source: D. Small and A. Schubert, Guide to Sentinel-1 Geocoding (UZH-S1-GC-AD); J. Curlander,
 "Location of spaceborne SAR imagery", IEEE TGRS 20(3), 1982.
 """
 

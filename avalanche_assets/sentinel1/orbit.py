@@ -4,7 +4,7 @@ Only positions are fitted; the velocity is the polynomial's derivative, so both 
 zero-Doppler equation needs. A degree-9 polynomial reproduces the 10 s state vectors of an annotation to well
 below a millimetre.
 
-Source: D. Small and A. Schubert, Guide to Sentinel-1 Geocoding (UZH-S1-GC-AD 1.10), section 3, for the use of
+Source: D. Small and A. Schubert, Guide to Sentinel-1 Geocoding (UZH-S1-GC-AD), for the use of
 annotated state vectors; orbit files: Sentinel-1 POD product specification (Earth Explorer file format).
 """
 
@@ -54,7 +54,7 @@ class Orbit:
 
     @cached_property
     def coefficients(self) -> Floats:
-        """Positions as powers of scaled time ``(t - centre) / scale``, shape (degree + 1, 3), constant first."""
+        """Positions as powers of scaled time ``(t - centre) / scale``, (degree + 1, 3), constant first."""
         degree = min(MAX_DEGREE, len(self.times) - 1)
         scaled = (self.times - self.centre) / self.scale
         fitted = chebyshev.chebfit(scaled, self.positions, degree)

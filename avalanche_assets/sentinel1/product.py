@@ -1,0 +1,228 @@
+"""One Sentinel-1 IW GRDH product (a slice): what it is, where it images, and its backscatter."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from shapely.geometry import MultiPoint, Polygon
+
+from avalanche_assets.errors import SafeError
+from avalanche_assets.grid import Window
+from avalanche_assets.sentinel1.annotation import Annotation, parse_annotation
+from avalanche_assets.sentinel1.calibration import Quantity
+from avalanche_assets.sentinel1.geocoding import (
+    ellipsoid_normal,
+    geodetic_to_ecef,
+    incidence_deg,
+    zero_doppler,
+)
+from avalanche_assets.sentinel1.ground_range import GroundRange
+from avalanche_assets.sentinel1.image import CalibratedImage, open_image
+from avalanche_assets.sentinel1.noise import parse_noise
+from avalanche_assets.sentinel1.orbit import Orbit
+from avalanche_assets.sentinel1.safe import FILE_PATTERNS, POLARISATIONS, SafeArchive, require_supported
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where points of the ground lie in an image; arrays of one shape, NaN where not imaged.
+
+    Attributes:
+        line: Row, 0 at the centre of the first line; may lie outside the image.
+        sample: Column, 0 at the centre of the first sample; may lie outside the image.
+        slant_range: One-way, metres.
+        azimuth_time: Seconds since the orbit's epoch.
+        incidence: Ellipsoid incidence angle, degrees.
+    """
+
+    line: Floats
+    sample: Floats
+    slant_range: Floats
+    azimuth_time: Floats
+    incidence: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A product whose manifest and annotation are read; pixels stay on disk until asked for.
+
+    Attributes:
+        archive: Its files.
+        annotation: Annotation of the VV image, whose geometry both polarisations share.
+    """
+
+    archive: SafeArchive
+    annotation: Annotation
+
+    @classmethod
+    def open(cls, path: Path) -> "Product":
+        """Opens a folder, or a zip in place.
+
+        Raises:
+            SafeError: The product is damaged, lacks a polarisation, or is not IW GRD.
+        """
+        archive = SafeArchive.open(path)
+        require_supported(archive.manifest, path)
+        members = [archive.find("annotation", polarisation) for polarisation in POLARISATIONS]
+        return cls(archive, parse_annotation(archive.read(members[0]), f"{path.name}/{members[0]}"))
+
+    @property
+    def name(self) -> str:
+        """Product name without ``.SAFE`` and ``.zip``."""
+        return self.archive.name
+
+    @property
+    def platform(self) -> str:
+        """``S1A`` to ``S1D``."""
+        return self.archive.manifest.platform
+
+    @property
+    def absolute_orbit(self) -> int:
+        """Absolute orbit number."""
+        return self.archive.manifest.absolute_orbit
+
+    @property
+    def relative_orbit(self) -> int:
+        """Relative orbit number, 1 to 175."""
+        return self.archive.manifest.relative_orbit
+
+    @property
+    def direction(self) -> str:
+        """``ASCENDING`` or ``DESCENDING``."""
+        return self.archive.manifest.direction
+
+    @property
+    def start(self) -> datetime:
+        """First azimuth time, UTC."""
+        return self.archive.manifest.start
+
+    @property
+    def stop(self) -> datetime:
+        """Last azimuth time, UTC."""
+        return self.archive.manifest.stop
+
+    @property
+    def ipf_version(self) -> tuple[int, int]:
+        """Version of the processor, e.g. ``(3, 31)``."""
+        return self.archive.manifest.ipf_version
+
+    @property
+    def datatake_id(self) -> int:
+        """Mission data take, the same for all slices of one switch-on of the radar."""
+        return self.archive.manifest.datatake_id
+
+    @property
+    def polarisations(self) -> tuple[str, ...]:
+        """Polarisations of the product."""
+        return self.archive.manifest.polarisations
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Lines and samples of the image."""
+        return self.annotation.image.lines, self.annotation.image.samples
+
+    @property
+    def orbit(self) -> Orbit:
+        """Orbit through the annotated state vectors."""
+        return self.annotation.orbit
+
+    @cached_property
+    def footprint(self) -> Polygon:
+        """Hull of the geolocation grid, longitude and latitude."""
+        grid = self.annotation.grid
+        return MultiPoint(np.column_stack([grid.lon_deg, grid.lat_deg])).convex_hull
+
+    @cached_property
+    def ground_range(self) -> GroundRange:
+        """Conversion of slant range to samples."""
+        return GroundRange.from_annotation(self.annotation, self.ipf_version)
+
+    @cached_property
+    def denoisable(self) -> bool:
+        """Whether both polarisations carry a usable noise annotation; raises `SafeError` when one lacks."""
+        members = [self.archive.find("noise", polarisation) for polarisation in POLARISATIONS]
+        return all(
+            parse_noise(self.archive.read(member), member, self.ipf_version, self.shape[1]).denoisable
+            for member in members
+        )
+
+    def require_complete(self) -> None:
+        """Checks that every file that processing reads is there.
+
+        Raises:
+            SafeError: A file is missing; the message names its kind and polarisation.
+        """
+        for role in FILE_PATTERNS:
+            for polarisation in POLARISATIONS:
+                self.archive.find(role, polarisation)
+
+    @contextmanager
+    def open_image(
+        self, polarisation: str, quantity: Quantity = "sigma0", denoise: bool = True
+    ) -> Iterator[CalibratedImage]:
+        """Opens one polarisation for reading calibrated lines; see `image.open_image`."""
+        image = self.annotation.image
+        with open_image(self.archive, image, polarisation, quantity, denoise) as opened:
+            yield opened
+
+    def calibrate(
+        self,
+        polarisation: str,
+        window: Window | None = None,
+        quantity: Quantity = "sigma0",
+        denoise: bool = True,
+    ) -> NDArray[np.float32]:
+        """Calibrated backscatter, linear power.
+
+        Args:
+            polarisation: ``VV`` or ``VH``.
+            window: Part of the image; the whole image when None.
+            quantity: ``sigma0``, ``beta0`` or ``gamma0``.
+            denoise: Take the thermal noise off, where the product's annotation allows it (`denoisable`).
+
+        Returns:
+            NaN where nothing was imaged. Negative where speckle falls below the noise.
+
+        Raises:
+            SafeError: A file is missing or damaged, or the window leaves the image.
+        """
+        lines, samples = self.shape
+        area = window or Window(0, 0, lines, samples)
+        if not (
+            0 <= area.row <= area.row + area.height <= lines
+            and 0 <= area.col <= area.col + area.width <= samples
+        ):
+            raise SafeError(f"{self.name}: {area} leaves the image of {lines} x {samples}; choose another")
+        with self.open_image(polarisation, quantity, denoise) as image:
+            return image.rows(area.row, area.height)[:, area.col : area.col + area.width]
+
+    def locate(
+        self, lon: ArrayLike, lat: ArrayLike, height: ArrayLike, orbit: Orbit | None = None
+    ) -> Location:
+        """Where ground points lie in the image.
+
+        Args:
+            lon: Longitude in degrees; the three arguments broadcast.
+            lat: Latitude in degrees.
+            height: Height over the ellipsoid in metres.
+            orbit: Orbit to use instead of the annotated one.
+        """
+        path = orbit or self.orbit
+        points = geodetic_to_ecef(lon, lat, height)
+        azimuth_time, slant_range = zero_doppler(path, points)
+        line, sample = self.line_sample(azimuth_time, slant_range, path)
+        incidence = incidence_deg(path, azimuth_time, points, ellipsoid_normal(lon, lat))
+        return Location(line, sample, slant_range, azimuth_time, incidence)
+
+    def line_sample(self, azimuth_time: Floats, slant_range: Floats, orbit: Orbit) -> tuple[Floats, Floats]:
+        """Line and sample of azimuth times (seconds since the orbit's epoch) and slant ranges (metres)."""
+        time = azimuth_time - orbit.seconds(self.annotation.image.first_line)
+        line = time / self.annotation.image.line_interval_s
+        return line, self.ground_range.sample(time, slant_range)

@@ -1,0 +1,138 @@
+"""The slices of one acquisition as one image: rows concatenated, so that no seam appears when sampling."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avalanche_assets.errors import SafeError
+from avalanche_assets.sentinel1.image import CalibratedImage
+from avalanche_assets.sentinel1.orbit import Orbit, merge_orbits
+from avalanche_assets.sentinel1.product import Product
+
+Floats = NDArray[np.float64]
+Float32s = NDArray[np.float32]
+
+MAX_GAP_LINES = 1.0
+"""Slices of one data take follow each other at one line interval, give or take a thousandth."""
+
+
+@dataclass(frozen=True)
+class StackedImage:
+    """Open measurements of all slices, one polarisation.
+
+    Attributes:
+        images: In order of time.
+        width: Samples of the widest slice.
+    """
+
+    images: tuple[CalibratedImage, ...]
+    width: int
+
+    def rows(self, first: int, count: int) -> Float32s:
+        """Backscatter on lines of the stack: shape (count, width), NaN beyond a narrower slice."""
+        out = np.full((count, self.width), np.nan, np.float32)
+        top = 0
+        for image in self.images:
+            lines, samples = image.dataset.shape
+            begin, end = max(first, top), min(first + count, top + lines)
+            if begin < end:
+                out[begin - first : end - first, :samples] = image.rows(begin - top, end - begin)
+            top += lines
+        return out
+
+
+@dataclass(frozen=True)
+class SliceStack:
+    """Products of one pass that abut, in order of time.
+
+    Attributes:
+        products: The slices.
+    """
+
+    products: tuple[Product, ...]
+
+    @classmethod
+    def of(cls, products: Sequence[Product]) -> "SliceStack":
+        """Sorts slices and checks that they belong together and abut.
+
+        Raises:
+            SafeError: There is none, they are of different passes, or lines are missing between them.
+        """
+        if not products:
+            raise SafeError("acquisition: no products given; add the products of the date")
+        ordered = sorted(products, key=lambda product: product.annotation.image.first_line)
+        for earlier, later in pairwise(ordered):
+            _require_same_pass(earlier, later)
+            _require_abutting(earlier, later)
+        return cls(tuple(ordered))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Lines of all slices, and samples of the widest."""
+        return (
+            sum(product.shape[0] for product in self.products),
+            max(product.shape[1] for product in self.products),
+        )
+
+    @property
+    def orbit(self) -> Orbit:
+        """One orbit through the annotated state vectors of all slices."""
+        return merge_orbits(product.orbit for product in self.products)
+
+    @property
+    def denoisable(self) -> bool:
+        """Whether every slice carries a usable noise annotation."""
+        return all(product.denoisable for product in self.products)
+
+    @contextmanager
+    def open(self, polarisation: str, denoise: bool) -> Iterator[StackedImage]:
+        """Opens one polarisation of all slices; raises as `Product.open_image`."""
+        with ExitStack() as stack:
+            images = [
+                stack.enter_context(product.open_image(polarisation, denoise=denoise))
+                for product in self.products
+            ]
+            yield StackedImage(tuple(images), self.shape[1])
+
+    def line_sample(self, azimuth_time: Floats, slant_range: Floats, orbit: Orbit) -> tuple[Floats, Floats]:
+        """Line and sample in the stack of azimuth times (seconds since the orbit's epoch) and ranges.
+
+        A point counts to the last slice that has begun; points before the first and after the last slice get
+        lines outside the stack.
+        """
+        line, sample = self.products[0].line_sample(azimuth_time, slant_range, orbit)
+        top = 0
+        for earlier, product in pairwise(self.products):
+            top += earlier.shape[0]
+            begun = azimuth_time >= orbit.seconds(product.annotation.image.first_line)
+            own_line, own_sample = product.line_sample(azimuth_time, slant_range, orbit)
+            line = np.where(begun, top + own_line, np.minimum(line, top))
+            sample = np.where(begun, own_sample, sample)
+        return line, sample
+
+
+def _require_same_pass(earlier: Product, later: Product) -> None:
+    for field in ("platform", "absolute_orbit", "datatake_id"):
+        values = getattr(earlier, field), getattr(later, field)
+        if values[0] != values[1]:
+            raise SafeError(
+                f"{later.name}: {field} is {values[1]}, that of {earlier.name} is {values[0]}; "
+                "an acquisition holds the slices of one data take"
+            )
+
+
+def _require_abutting(earlier: Product, later: Product) -> None:
+    image = earlier.annotation.image
+    begin = later.annotation.image.first_line
+    expected = image.lines * image.line_interval_s
+    gap = float((begin - image.first_line) / np.timedelta64(1, "ns")) * 1e-9 - expected
+    if abs(gap) > MAX_GAP_LINES * image.line_interval_s:
+        word = "missing before" if gap > 0 else "overlapping at"
+        raise SafeError(
+            f"{later.name}: {abs(gap) / image.line_interval_s:.1f} lines are {word} its first line {begin}, "
+            f"after {earlier.name}; add the slice between them or remove the duplicate"
+        )
