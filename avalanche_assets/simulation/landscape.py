@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from avalanche_assets.errors import TerrainError
 from avalanche_assets.grid import Grid
+from avalanche_assets.simulation.flow import drain, drainage_area
 from avalanche_assets.simulation.noise import fractal_noise
 from avalanche_assets.simulation.terrain import slope_aspect, synthetic_terrain
 
@@ -101,15 +102,29 @@ def landscape_from_dem(path: Path, grid: Grid, seed: int) -> Landscape:
 
 
 def land_cover(elevation: Floats, resolution: float, seed: int) -> NDArray[np.uint8]:
-    """Classes of `LandCover` from height above the valley, elevation, slope and seeded noise; uint8."""
+    """Classes of `LandCover` from elevation, slope, drainage area and seeded noise.
+
+    Args:
+        elevation: float32 (rows, columns) in metres.
+        resolution: Cell size in metres.
+        seed: Varies the patches.
+
+    Returns:
+        uint8 (rows, columns).
+    """
     slope, _ = slope_aspect(elevation, resolution)
-    patchy = fractal_noise(elevation.shape, resolution, 1500.0, 4, seed + 900, False)
-    tree_line = 2000.0 + 250.0 * patchy
+    gentle = ndimage.gaussian_filter(slope, 3.0)
+    patchy = fractal_noise(elevation.shape, resolution, 1200.0, 4, seed + 900, False)
+    broad = fractal_noise(elevation.shape, resolution, 5000.0, 2, seed + 950, False)
     cover = np.full(elevation.shape, LandCover.MEADOW, np.uint8)
-    cover[(elevation < tree_line) & (slope > 8.0)] = LandCover.FOREST
-    cover[(elevation > 2300.0 + 300.0 * patchy) & (slope > 25.0)] = LandCover.SCREE
-    cover[(slope > 42.0) | ((elevation > 2900.0 + 200.0 * patchy) & (slope > 33.0))] = LandCover.ROCK
-    cover[(elevation > 2950.0 + 250.0 * patchy) & (slope < 30.0)] = LandCover.GLACIER
-    flat = (slope < 4.0) & (elevation < 1900.0)
-    cover[flat & (patchy > 0.25)] = LandCover.SETTLEMENT
+    cover[(elevation < 1900.0 + 250.0 * patchy) & (slope > 8.0) & (patchy < 0.3)] = LandCover.FOREST
+    cover[(elevation > 2350.0 + 300.0 * patchy) & (slope > 22.0)] = LandCover.SCREE
+    cover[(slope > 42.0) | ((elevation > 2650.0 + 300.0 * patchy) & (slope > 35.0))] = LandCover.ROCK
+    cover[(elevation > 2800.0 + 250.0 * broad) & (gentle < 32.0)] = LandCover.GLACIER
+    flat = (gentle < 5.0) & (elevation < 1800.0)
+    cover[flat & (patchy > 0.3)] = LandCover.SETTLEMENT
+    cover[flat & (broad > 0.35) & (gentle < 1.0)] = LandCover.WATER
+    _, receivers, order = drain(elevation)
+    streams = drainage_area(receivers, order, resolution * resolution).reshape(elevation.shape)
+    cover[(streams > 3e7) & (slope < 15.0)] = LandCover.WATER
     return cover

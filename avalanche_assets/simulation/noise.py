@@ -11,21 +11,19 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-@njit(cache=True, inline="always")
-def _hash(ix: int, iy: int, seed: int) -> float:
-    """A pseudo-random angle in 0..2 pi of one lattice point."""
+_ANGLES = np.arange(256) * (2.0 * np.pi / 256.0)
+_COSINE, _SINE = np.cos(_ANGLES), np.sin(_ANGLES)
+
+
+@njit(cache=True)
+def _corner(ix: int, iy: int, dx: float, dy: float, seed: int) -> float:
+    """Height that the random slope of one lattice point gives at the offset (dx, dy) from it."""
     key = np.uint32(ix) * np.uint32(0x9E3779B1) ^ np.uint32(iy) * np.uint32(0x85EBCA77)
     key ^= np.uint32(seed) * np.uint32(0xC2B2AE3D)
     key = (key ^ (key >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     key = (key ^ (key >> np.uint32(12))) * np.uint32(0x297A2D39)
-    key ^= key >> np.uint32(15)
-    return (key & np.uint32(0xFFFFFF)) * (2.0 * np.pi / 16777216.0)
-
-
-@njit(cache=True, inline="always")
-def _corner(ix: int, iy: int, dx: float, dy: float, seed: int) -> float:
-    angle = _hash(ix, iy, seed)
-    return np.cos(angle) * dx + np.sin(angle) * dy
+    angle = (key >> np.uint32(15)) & np.uint32(255)
+    return _COSINE[angle] * dx + _SINE[angle] * dy
 
 
 @njit(cache=True)
