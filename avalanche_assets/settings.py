@@ -7,9 +7,9 @@ Relative paths in the file are relative to the file.
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.layout import DataLayout
@@ -128,6 +128,14 @@ class Settings(_Section):
     backscatter: BackscatterSettings = BackscatterSettings()
     learning: LearningSettings = LearningSettings()
     detection: DetectionSettings = DetectionSettings()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.source.kind == "safe_folder" and self.terrain is None:
+            raise ValueError("[terrain] is missing: SAFE products are geocoded on an elevation model")
+        if self.terrain is not None and self.inventory.events is None:
+            raise ValueError("inventory.events is missing: thresholds are chosen on reported avalanches")
+        return self
 
     @property
     def layout(self) -> DataLayout:

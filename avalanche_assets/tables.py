@@ -109,6 +109,8 @@ ANOMALY_SCORES = pa.schema(
         column("gap_days", pa.int16(), "days since the previous acquisition, null without one", "d"),
         column("detector", pa.string(), "name of the detector"),
         column("score", pa.float64(), "anomaly score, higher is more anomalous; null if not observable"),
+        column("peak_x", pa.float64(), "easting of the anomaly's peak, null if not observable", "m"),
+        column("peak_y", pa.float64(), "northing of the anomaly's peak", "m"),
         column("observable", pa.bool_(), "whether the patch could be scored"),
         column("reason", pa.string(), "why not observable, null when it is"),
     ]

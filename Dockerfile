@@ -1,0 +1,22 @@
+FROM python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 NUMBA_CACHE_DIR=/tmp/numba
+
+# matplotlib and rasterio wheels bring their libraries; libexpat is the one thing the slim image lacks.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libexpat1 \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /opt/avalanche
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY avalanche_assets avalanche_assets
+RUN pip install -c constraints.txt ".[deploy]"
+
+RUN useradd --uid 10001 --create-home avalanche \
+    && mkdir -p /opt/dagster/home/storage \
+    && chown -R avalanche:avalanche /opt/dagster
+COPY deploy/compose/dagster.yaml /opt/dagster/home/dagster.yaml
+COPY deploy/compose/workspace.yaml /opt/dagster/workspace.yaml
+
+USER avalanche
+WORKDIR /opt/dagster

@@ -1,0 +1,65 @@
+# Every task of the project; `make help` lists them. Python 3.11 or newer, pip, make and git are all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .demo
+DATA ?= ../shared/data
+PORT ?= 3000
+export DAGSTER_HOME ?= $(CURDIR)/$(DEMO)/dagster_home
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo ui test unit lint format real-geometry real-pixels bench clean
+
+help: ## List the tasks
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,deploy]'
+	@touch $@
+
+$(DAGSTER_HOME)/dagster.yaml: deploy/local/dagster.yaml
+	@mkdir -p $(DAGSTER_HOME)
+	@cp $< $@
+
+install: $(VENV)/.installed ## Create .venv with the pinned versions
+
+demo: install $(DAGSTER_HOME)/dagster.yaml ## Simulate a small season and materialise the whole graph
+	@$(BIN)/avalanche simulate $(DEMO) --size demo
+	@$(BIN)/avalanche run $(DEMO)/avalanche.toml
+
+ui: install $(DAGSTER_HOME)/dagster.yaml ## Open the Dagster UI on the instance of the last demo
+	AVALANCHE_SETTINGS=$(or $(AVALANCHE_SETTINGS),$(CURDIR)/$(DEMO)/avalanche.toml) \
+	AVALANCHE_WEBSERVER=localhost:$(PORT) $(BIN)/dagster dev -w workspace.yaml -p $(PORT)
+
+test: $(VENV)/.installed-dev ## Lint, types, import rules and every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+unit: $(VENV)/.installed-dev ## The fast tests alone
+	$(BIN)/pytest -m "not integration"
+
+format: $(VENV)/.installed-dev ## Format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+real-geometry: install ## The whole graph on real terrain and a real orbit (DATA=folder with real data)
+	@$(BIN)/avalanche real-geometry $(DATA) .real-geometry
+
+real-pixels: install ## Three real repeat passes through VV*/VH* and a score (DATA=folder with real data)
+	@$(BIN)/avalanche real-pixels $(DATA) .real-pixels
+
+bench: $(VENV)/.installed-dev ## Speeds as ratios against peers in the same run
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove what the tasks made, except .venv
+	rm -rf $(DEMO) $(DAGSTER_HOME) .real-geometry .real-pixels

@@ -1,0 +1,1 @@
+"""The pipeline as one reads it: one module a stage, in flow order, each thin."""

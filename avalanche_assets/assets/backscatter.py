@@ -1,0 +1,196 @@
+"""Backscatter: sigma0 of every acquisition, its snow-free reference, VV* and VH* of every winter date."""
+
+import dagster as dg
+
+from avalanche_assets.assets.common import OWNERS, after, analysis_grid, data_version, picture
+from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.files import sha256
+from avalanche_assets.resources.pipeline import Pipeline
+
+GROUP = "backscatter"
+SIGMA0_UNITS = {"vv": "1", "vh": "1", "flags": "bit flags"}
+
+
+def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """`sigma0` computed from SAFE products; `upstream` are products, orbits, terrain and corridors."""
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"sentinel1", "cog"},
+        code_version="1",
+        partitions_def=partitions.all_dates,
+        deps=[after(asset) for asset in upstream],
+    )
+    def sigma0(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+        """Calibrated, denoised, terrain-corrected backscatter in linear power.
+
+        Only the blocks that corridor patches need are filled, unless `backscatter.full_swath` is set.
+        """
+        import numpy as np
+
+        from avalanche_assets.catalogue.safe_folder import open_products
+        from avalanche_assets.patches.blocks import blocks_of_patches
+        from avalanche_assets.rasters import read_bands, read_grid, write_cog
+        from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
+        from avalanche_assets.sentinel1.orbit import Orbit
+        from avalanche_assets.tables import CORRIDORS, read_geotable
+
+        day, layout, settings = context.partition_key, pipeline.layout, pipeline.settings
+        products = open_products(settings.source.folder, pipeline.catalogue.get(day))
+        orbit = Orbit.from_json(layout.orbit_files(day).read_text(encoding="utf-8"))
+        grid, heights = read_grid(layout.dem), read_bands(layout.dem)["elevation"]
+        blocks = None
+        if not settings.backscatter.full_swath:
+            blocks = blocks_of_patches(read_geotable(layout.corridors, CORRIDORS), grid)
+        result = terrain_corrected_sigma0(products, orbit, heights, grid, blocks)
+        bands = {"vv": result.vv, "vh": result.vh, "flags": result.flags.astype(np.float32)}
+        tags = {
+            "products": " ".join(product.name for product in products),
+            "processor": " ".join(sorted({product.ipf_version for product in products})),
+            "orbit_source": orbit.source,
+        }
+        write_cog(layout.sigma0(day), bands, grid, SIGMA0_UNITS, tags)
+        return _sigma0_result(pipeline, day, tags)
+
+    return sigma0
+
+
+def sigma0_from_rasters(
+    partitions: Partitions, acquisition_catalogue: dg.AssetsDefinition
+) -> dg.AssetsDefinition:
+    """`sigma0` from ready-made terrain-corrected rasters, one GeoTIFF a date."""
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"cog"},
+        code_version="1",
+        partitions_def=partitions.all_dates,
+        deps=[after(acquisition_catalogue)],
+    )
+    def sigma0(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+        """Ready-made terrain-corrected backscatter on the analysis grid in linear power."""
+        import numpy as np
+
+        from avalanche_assets.backscatter.ready_made import read_ready_made
+        from avalanche_assets.rasters import write_cog
+
+        day, source = context.partition_key, pipeline.settings.source
+        grid = analysis_grid(pipeline)
+        name = pipeline.catalogue.get(day).products[0]
+        bands = read_ready_made(source.folder / name, grid, source.raster_scale, source.raster_incidence_unit)
+        stored = {"vv": bands["vv"], "vh": bands["vh"], "flags": np.zeros(grid.shape, np.float32)}
+        tags = {"products": name}
+        write_cog(pipeline.layout.sigma0(day), stored, grid, SIGMA0_UNITS, tags)
+        return _sigma0_result(pipeline, day, tags)
+
+    return sigma0
+
+
+def _sigma0_result(pipeline: Pipeline, day: str, tags: dict[str, str]) -> dg.MaterializeResult:
+    import numpy as np
+
+    from avalanche_assets.rasters import read_bands, read_grid
+    from avalanche_assets.reporting.figures import png, sigma0_figure
+
+    path = pipeline.layout.sigma0(day)
+    bands = read_bands(path)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/uri": str(path),
+            "filled (share)": float(np.isfinite(bands["vv"]).mean()),
+            "median VV (dB)": float(10 * np.log10(np.nanmedian(bands["vv"]))),
+            "median VH (dB)": float(10 * np.log10(np.nanmedian(bands["vh"]))),
+            **tags,
+            "sigma0": picture(png(sigma0_figure(bands["vv"], read_grid(path), f"sigma0 VV, {day}"))),
+        },
+        data_version=data_version(sha256(path)),
+    )
+
+
+def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> list[dg.AssetsDefinition]:
+    """`reference_sigma0` and `vv_vh_star`."""
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"cog"},
+        code_version="1",
+        partitions_def=partitions.seasons,
+        deps=[after(sigma0, partitions.reference_of_season)],
+    )
+    def reference_sigma0(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+        """Per-pixel median of the season's snow-free acquisitions, in linear power."""
+        import numpy as np
+
+        from avalanche_assets.backscatter.star import reference_median
+        from avalanche_assets.rasters import read_bands, read_grid, write_cog
+        from avalanche_assets.reporting.figures import png, sigma0_figure
+
+        season, layout = context.partition_key, pipeline.layout
+        role = "reference" if pipeline.settings.season.reference == "snow_free_median" else "winter"
+        days = pipeline.catalogue.dates(role, season)
+        if not days:
+            raise dg.Failure(
+                f"reference_sigma0 {season}: the catalogue holds no {role} acquisition of this season; add "
+                f"products of months {pipeline.settings.season.reference_months} or set season.reference",
+                allow_retries=False,
+            )
+        stack = [read_bands(layout.sigma0(day), ["vv", "vh"]) for day in days]
+        median = {name: reference_median([bands[name] for bands in stack]) for name in ("vv", "vh")}
+        path, grid = layout.reference_sigma0(season), read_grid(layout.sigma0(days[0]))
+        write_cog(path, median, grid, {"vv": "1", "vh": "1"}, {"dates": " ".join(days)})
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/uri": str(path),
+                "dates": ", ".join(days),
+                "median VV (dB)": float(10 * np.log10(np.nanmedian(median["vv"]))),
+                "reference": picture(
+                    png(sigma0_figure(median["vv"], grid, f"Reference sigma0 VV, {season}"))
+                ),
+            },
+            data_version=data_version(sha256(path)),
+        )
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"cog"},
+        code_version="1",
+        partitions_def=partitions.winter_dates,
+        deps=[
+            after(sigma0, partitions.same_date),
+            after(reference_sigma0, partitions.season_of_date),
+        ],
+    )
+    def vv_vh_star(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+        """Backscatter over the snow-free reference, in dB."""
+        import numpy as np
+
+        from avalanche_assets.backscatter.star import ratio_db
+        from avalanche_assets.rasters import read_bands, read_grid, write_cog
+        from avalanche_assets.reporting.figures import png, star_figure
+
+        day, layout = context.partition_key, pipeline.layout
+        season = pipeline.catalogue.get(day).season
+        current = read_bands(layout.sigma0(day), ["vv", "vh"])
+        reference = read_bands(layout.reference_sigma0(season), ["vv", "vh"])
+        star = {f"{name}_star": ratio_db(current[name], reference[name]) for name in ("vv", "vh")}
+        path, grid = layout.vv_vh_star(day), read_grid(layout.sigma0(day))
+        tags = {"season": season, "reference": pipeline.settings.season.reference}
+        write_cog(path, star, grid, {"vv_star": "dB", "vh_star": "dB"}, tags)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/uri": str(path),
+                "median VV* (dB)": float(np.nanmedian(star["vv_star"])),
+                "median VH* (dB)": float(np.nanmedian(star["vh_star"])),
+                "wet snow (share)": float(
+                    np.nanmean(star["vv_star"] < pipeline.settings.backscatter.wet_snow_db)
+                ),
+                "VV*": picture(png(star_figure(star["vv_star"], grid, f"VV*, {day}"))),
+            },
+            data_version=data_version(sha256(path)),
+        )
+
+    return [reference_sigma0, vv_vh_star]

@@ -1,0 +1,174 @@
+"""Learning: which dates train, the trained detectors, thresholds, and how good they are on unseen dates."""
+
+from typing import Any
+
+import dagster as dg
+
+from avalanche_assets.assets.common import OWNERS, after, data_version, picture, table_metadata
+from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.files import sha256
+from avalanche_assets.resources.pipeline import Pipeline
+from avalanche_assets.tables import (
+    CORRIDORS,
+    EVALUATION,
+    THRESHOLDS,
+    TRAINING_SPLIT,
+    read_geotable,
+    read_table,
+    write_table,
+)
+
+GROUP = "learning"
+
+
+def training_assets(
+    partitions: Partitions,
+    acquisition_catalogue: dg.AssetsDefinition,
+    terrain_patches: dg.AssetsDefinition,
+    corridor_patches: dg.AssetsDefinition,
+    corridor_labels: dg.AssetsDefinition,
+) -> list[dg.AssetsDefinition]:
+    """`training_split` and one asset per trained detector."""
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"parquet"},
+        code_version="1",
+        deps=[after(acquisition_catalogue)],
+    )
+    def training_split(pipeline: Pipeline) -> dg.MaterializeResult:
+        """Which dates train, validate and test; whole dates, with unused ones between the roles."""
+        from avalanche_assets.assets.common import markdown_table
+        from avalanche_assets.detectors.split import date_split
+
+        catalogue, settings = pipeline.catalogue, pipeline.settings.learning
+        days = [
+            catalogue.get(day).date
+            for day in catalogue.dates("winter", settings.season)
+            if catalogue.previous(day)
+        ]
+        table = date_split(days, settings)
+        path = pipeline.layout.training_split
+        write_table(path, table, TRAINING_SPLIT)
+        rows = table.to_pylist()
+        return dg.MaterializeResult(
+            metadata=table_metadata(path, len(rows), TRAINING_SPLIT)
+            | {"split": markdown_table(["date", "role"], [row.values() for row in rows])},
+            data_version=data_version(rows),
+        )
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"pytorch"},
+        code_version="1",
+        deps=[
+            after(training_split),
+            after(terrain_patches),
+            after(corridor_patches, partitions.learning_dates),
+            after(corridor_labels, partitions.learning_dates),
+        ],
+        op_tags={"avalanche/resource": "train"},
+    )
+    def vae(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+        """The paper's variational autoencoder, trained on patches of the training dates without a deposit."""
+        from avalanche_assets.detectors.learning import train_detector
+        from avalanche_assets.patches.loading import load_samples
+        from avalanche_assets.reporting.figures import png, training_figure
+
+        layout, settings = pipeline.layout, pipeline.settings
+        split = read_table(layout.training_split, TRAINING_SPLIT)
+        days = [
+            row["acquisition_date"] for row in split.to_pylist() if row["role"] in ("train", "validation")
+        ]
+        loaded = load_samples(layout, pipeline.catalogue, days, settings.detection)
+        summary = train_detector(
+            "vae", loaded, split, settings.learning, layout.model("vae"), context.log.info
+        )
+        last = summary.history[-1]
+        return dg.MaterializeResult(
+            metadata={
+                "path": dg.MetadataValue.path(str(layout.model("vae"))),
+                "version": summary.version,
+                "training samples": summary.samples,
+                "validation samples": summary.validation_samples,
+                "parameters": summary.parameters,
+                "best epoch": summary.best_epoch,
+                "seconds": summary.seconds,
+                "KL (nat)": last.kl,
+                "active latent units": last.active_units,
+                "training": picture(png(training_figure(summary.history))),
+            },
+            data_version=dg.DataVersion(summary.version),
+        )
+
+    return [training_split, vae]
+
+
+def decision_assets(
+    partitions: Partitions,
+    training_split: dg.AssetsDefinition,
+    anomaly_scores: dg.AssetsDefinition,
+    corridor_labels: dg.AssetsDefinition,
+) -> list[dg.AssetsDefinition]:
+    """`thresholds` and `evaluation`, from the stored scores of the learning season."""
+    scored = [
+        after(training_split),
+        after(anomaly_scores, partitions.learning_dates),
+        after(corridor_labels, partitions.learning_dates),
+    ]
+
+    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="1", deps=scored)
+    def thresholds(pipeline: Pipeline) -> dg.MaterializeResult:
+        """The threshold of every detector, label window and operating point, from validation dates only."""
+        from avalanche_assets.detectors.scored import scored_labels
+        from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_table
+        from avalanche_assets.reporting.figures import png, scores_figure
+
+        settings = pipeline.settings.detection
+        validation = scored_labels(pipeline.layout, "validation")
+        chosen = choose_thresholds(validation.scores, validation.states, settings.false_alarm_rate)
+        table = thresholds_table(chosen)
+        path = pipeline.layout.thresholds
+        write_table(path, table, THRESHOLDS)
+        metadata: dict[str, Any] = table_metadata(path, table.num_rows, THRESHOLDS)
+        for item in chosen:
+            window, point = settings.label_window, settings.operating_point
+            if (item.label_window, item.operating_point) == (window, point) and item.threshold is not None:
+                metadata[f"{item.detector} ({point})"] = item.threshold
+        metadata["undefined"] = [str(item) for item in chosen if item.threshold is None]
+        metadata["scores"] = picture(
+            png(scores_figure(validation.scores, validation.states[settings.label_window], table, settings))
+        )
+        return dg.MaterializeResult(metadata=metadata, data_version=data_version(table.to_pylist()))
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"parquet"},
+        code_version="1",
+        deps=[*scored, after(thresholds)],
+    )
+    def evaluation(pipeline: Pipeline) -> dg.MaterializeResult:
+        """Every detector on the test dates, as in the paper's Table 1: all massifs and one by one."""
+        from avalanche_assets.detectors.metrics import evaluation_table
+        from avalanche_assets.detectors.scored import scored_labels
+        from avalanche_assets.reporting.evaluation_text import evaluation_markdown
+
+        layout = pipeline.layout
+        test = scored_labels(layout, "test")
+        corridors = read_geotable(layout.corridors, CORRIDORS).set_index("corridor_id")
+        massifs = corridors["massif_id"].reindex(test.corridor_ids).to_numpy()
+        table = evaluation_table(test.scores, test.states, massifs, read_table(layout.thresholds, THRESHOLDS))
+        write_table(layout.evaluation, table, EVALUATION)
+        return dg.MaterializeResult(
+            metadata=table_metadata(layout.evaluation, table.num_rows, EVALUATION)
+            | {
+                "data": "simulated" if pipeline.settings.simulated else "real",
+                "table": dg.MetadataValue.md(evaluation_markdown(table)),
+            },
+            data_version=data_version(sha256(layout.evaluation)),
+        )
+
+    return [thresholds, evaluation]

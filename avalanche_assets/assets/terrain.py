@@ -1,0 +1,123 @@
+"""Terrain: elevation model, slope and aspect, and the track's static geometry."""
+
+import dagster as dg
+
+from avalanche_assets.assets.common import OWNERS, after, data_version, picture
+from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.files import sha256
+from avalanche_assets.resources.pipeline import Pipeline
+
+GROUP = "terrain"
+
+
+def terrain_assets() -> list[dg.AssetsDefinition]:
+    """`dem` and `slope_aspect`."""
+
+    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"cog"}, code_version="1")
+    def dem(pipeline: Pipeline) -> dg.MaterializeResult:
+        """Ellipsoidal heights on the analysis grid, in metres."""
+        import numpy as np
+
+        from avalanche_assets.rasters import write_cog
+        from avalanche_assets.reporting.figures import hillshade_figure, png
+        from avalanche_assets.terrain.dem import prepare_dem
+
+        terrain = pipeline.settings.terrain
+        assert terrain is not None  # the asset exists only with an elevation model
+        grid, heights = prepare_dem(terrain.dem, pipeline.settings.grid, terrain.vertical_datum)
+        path = pipeline.layout.dem
+        write_cog(path, {"elevation": heights}, grid, {"elevation": "m"}, {"vertical_datum": "ellipsoidal"})
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/uri": str(path),
+                "grid": f"{grid.crs}, {grid.width} x {grid.height} px of {grid.resolution} m",
+                "lowest (m)": float(np.nanmin(heights)),
+                "highest (m)": float(np.nanmax(heights)),
+                "without value (share)": float(np.isnan(heights).mean()),
+                "hillshade": picture(png(hillshade_figure(heights, grid))),
+            },
+            data_version=data_version(sha256(path)),
+        )
+
+    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"cog"}, code_version="1", deps=[after(dem)])
+    def slope_aspect(pipeline: Pipeline) -> dg.MaterializeResult:
+        """Horn slope and aspect of the elevation model, in degrees."""
+        import numpy as np
+
+        from avalanche_assets.rasters import read_bands, read_grid, write_cog
+        from avalanche_assets.reporting.figures import png, slope_figure
+        from avalanche_assets.terrain.slope import horn_slope_aspect
+
+        grid = read_grid(pipeline.layout.dem)
+        heights = read_bands(pipeline.layout.dem)["elevation"]
+        slope, aspect = horn_slope_aspect(heights, grid.resolution)
+        path = pipeline.layout.slope_aspect
+        write_cog(path, {"slope": slope, "aspect": aspect}, grid, {"slope": "deg", "aspect": "deg"})
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/uri": str(path),
+                "median slope (deg)": float(np.nanmedian(slope)),
+                "28 to 55 deg (share)": float(np.nanmean((slope >= 28) & (slope <= 55))),
+                "slope": picture(png(slope_figure(slope, grid))),
+            },
+            data_version=data_version(sha256(path)),
+        )
+
+    return [dem, slope_aspect]
+
+
+def track_geometry_asset(
+    partitions: Partitions, dem: dg.AssetsDefinition, orbit_files: dg.AssetsDefinition
+) -> dg.AssetsDefinition:
+    """`track_geometry` of the configured track."""
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"sentinel1", "cog"},
+        code_version="1",
+        deps=[after(dem), after(orbit_files, partitions.geometry_date)],
+    )
+    def track_geometry(pipeline: Pipeline) -> dg.MaterializeResult:
+        """Incidence, local incidence, layover and shadow: static for the track, from its first orbit.
+
+        The orbital tube of 100 m changes incidence by 0.006 degrees, so one orbit serves all dates.
+        """
+        import numpy as np
+
+        from avalanche_assets.rasters import read_bands, read_grid, write_cog
+        from avalanche_assets.reporting.figures import png, visibility_figure
+        from avalanche_assets.sentinel1.orbit import Orbit
+        from avalanche_assets.sentinel1.visibility import Visibility
+        from avalanche_assets.sentinel1.visibility import track_geometry as geometry_of
+
+        grid = read_grid(pipeline.layout.dem)
+        heights = read_bands(pipeline.layout.dem)["elevation"]
+        day = pipeline.catalogue.dates()[0]
+        orbit = Orbit.from_json(pipeline.layout.orbit_files(day).read_text(encoding="utf-8"))
+        geometry = geometry_of(orbit, heights, grid)
+        path = pipeline.layout.track_geometry
+        write_cog(
+            path,
+            {
+                "incidence": geometry.incidence_deg,
+                "local_incidence": geometry.local_incidence_deg,
+                "visibility": geometry.visibility.astype(np.float32),
+            },
+            grid,
+            {"incidence": "deg", "local_incidence": "deg", "visibility": "bit flags"},
+            {"orbit_date": day, "orbit_source": orbit.source},
+        )
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/uri": str(path),
+                "orbit of": day,
+                "layover (share)": float(((geometry.visibility & Visibility.LAYOVER) > 0).mean()),
+                "shadow (share)": float(((geometry.visibility & Visibility.SHADOW) > 0).mean()),
+                "median incidence (deg)": float(np.nanmedian(geometry.incidence_deg)),
+                "visibility": picture(png(visibility_figure(heights, geometry.visibility, grid))),
+            },
+            data_version=data_version(sha256(path)),
+        )
+
+    return track_geometry

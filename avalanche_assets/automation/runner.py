@@ -1,0 +1,99 @@
+"""Materialising what is missing, stage by stage, in this process and on the Dagster instance of DAGSTER_HOME.
+
+For one machine without a daemon: the demo, a first backfill, tests. The daemon's own backfills and schedules
+do the same through the same jobs. What is materialised already is left alone; a date that fails is reported
+and left out of the later stages, and stops no other date.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from avalanche_assets.automation.stages import STAGES, Stage
+from avalanche_assets.definitions import build_definitions
+
+Progress = Callable[[str], None]
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class RunReport:
+    """What a run did.
+
+    Attributes:
+        materialised: Runs that succeeded.
+        failures: Per failed partition (or stage without partitions) what the error said.
+    """
+
+    materialised: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def materialise_missing(settings_file: Path, instance: dg.DagsterInstance, progress: Progress) -> RunReport:
+    """Materialises every missing partition of every asset, in flow order.
+
+    Raises:
+        SettingsError: The settings file cannot be used.
+    """
+    report = RunReport()
+    definitions = build_definitions(settings_file)
+    for position, stage in enumerate(STAGES):
+        job = _job(definitions, stage)
+        if job is None:
+            continue
+        started = time.monotonic()
+        # The catalogue asks its source each time; everything else is left alone once it is there.
+        missing = [None] if position == 0 else _missing(definitions, stage, job, instance)
+        wanted = [key for key in missing if key is None or key not in report.failures]
+        for key in wanted:
+            _materialise(job, key, instance, report)
+        failed = sum(1 for key in wanted if (key or stage.name) in report.failures)
+        progress(_line(position + 1, stage, len(wanted), failed, time.monotonic() - started))
+        if position == 0:
+            # Partitions are built when definitions load: load them again now that the dates are known.
+            definitions = build_definitions(settings_file)
+    return report
+
+
+def _job(definitions: dg.Definitions, stage: Stage) -> dg.JobDefinition | None:
+    repository = definitions.get_repository_def()
+    return repository.get_job(stage.name) if repository.has_job(stage.name) else None
+
+
+def _missing(
+    definitions: dg.Definitions, stage: Stage, job: dg.JobDefinition, instance: dg.DagsterInstance
+) -> list[str | None]:
+    present = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    keys = [dg.AssetKey(name) for name in stage.assets if name in present]
+    partitions = job.partitions_def
+    if partitions is None:
+        return [] if all(instance.get_latest_materialization_event(key) for key in keys) else [None]
+    done = set.intersection(*(set(instance.get_materialized_partitions(key)) for key in keys))
+    return [key for key in partitions.get_partition_keys() if key not in done]
+
+
+def _materialise(
+    job: dg.JobDefinition, partition: str | None, instance: dg.DagsterInstance, report: RunReport
+) -> None:
+    result = job.execute_in_process(
+        instance=instance, partition_key=partition, run_config=QUIET, raise_on_error=False
+    )
+    if result.success:
+        report.materialised += 1
+        return
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error.cause if error and error.cause else error
+            message = cause.message.strip() if cause else "unknown error"
+            report.failures[partition or job.name] = f"{event.step_key}: {message}"
+            return
+    report.failures[partition or job.name] = "the run failed before its first step; see the Dagster UI"
+
+
+def _line(number: int, stage: Stage, count: int, failed: int, seconds: float) -> str:
+    done = "up to date" if count == 0 else f"{count - failed} done" + (f", {failed} FAILED" if failed else "")
+    return f"{number:>2}/{len(STAGES)}  {stage.title:<28} {done:<20} {seconds:6.1f} s"

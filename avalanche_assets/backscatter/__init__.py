@@ -1,0 +1,1 @@
+"""From sigma0 to VV* and VH*: reference, ratio in dB, scene-wide drift, ready-made rasters."""

@@ -1,0 +1,105 @@
+"""The command line: simulate a season, run the graph, and the two runs on real data."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avalanche_assets.errors import AvalancheError, SettingsError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Folder that receives products, DEM, inventory and settings.")],
+    size: Annotated[str, typer.Option(help="tiny, demo, season or full.")] = "demo",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same season.")] = 139,
+    dem: Annotated[Path | None, typer.Option(help="Use this elevation model instead of a synthetic one.")] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option(help="Take orbit, timing, calibration and noise from this real SAFE product."),
+    ] = None,
+) -> None:
+    """Simulate a season as real SAFE products with DEM, corridors, events and a truth file kept apart."""
+    from avalanche_assets.simulation.season import simulate_season
+
+    settings = simulate_season(out, size, seed=seed, dem=dem, template=template, progress=typer.echo)
+    typer.echo(f"settings: {settings}")
+
+
+@app.command()
+def run(
+    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+) -> None:
+    """Materialise whatever is missing of the whole graph and print what came out."""
+    _run(settings)
+
+
+@app.command()
+def real_geometry(
+    data: Annotated[Path, typer.Argument(help="Folder with the real data sets.")],
+    out: Annotated[Path, typer.Argument(help="Folder for everything that is made.")],
+) -> None:
+    """Run the whole graph on real terrain (Davos) and a real orbit; the backscatter is simulated."""
+    from avalanche_assets.simulation.season import simulate_season
+
+    dem = _real(data / "dem_davos_20km_utm32_30m.tif")
+    products = sorted((data / "safe").glob("S1B_IW_GRDH_1SDV_20210401T052623*.SAFE.zip"))
+    template = _real(products[0] if products else data / "safe" / "S1B_IW_GRDH_1SDV_20210401T052623*.SAFE.zip")
+    _run(simulate_season(out, "demo", dem=dem, template=template, progress=typer.echo))
+
+
+@app.command()
+def real_pixels(
+    data: Annotated[Path, typer.Argument(help="Folder with the real data sets.")],
+    out: Annotated[Path, typer.Argument(help="Folder for everything that is made.")],
+) -> None:
+    """Run three real repeat passes through VV*/VH*, patches and a score, and draw the scene's jump."""
+    from avalanche_assets.real_pixels import prepare_real_pixels, summarise_real_pixels
+
+    settings = prepare_real_pixels(_real(data / "rtc_idaho"), out)
+    _materialise(settings)
+    for line in summarise_real_pixels(settings):
+        typer.echo(line)
+
+
+def _real(path: Path) -> Path:
+    if not path.exists():
+        raise SettingsError(
+            f"{path}: not found; this task needs the folder with real data: make {{task}} DATA=<folder>"
+        )
+    return path
+
+
+def _run(settings: Path) -> None:
+    from avalanche_assets.reporting.summary import summary_lines
+
+    _materialise(settings)
+    for line in summary_lines(settings):
+        typer.echo(line)
+
+
+def _materialise(settings: Path) -> None:
+    import dagster as dg
+
+    from avalanche_assets.automation.runner import materialise_missing
+
+    if not os.environ.get("DAGSTER_HOME"):
+        raise SettingsError("DAGSTER_HOME is not set; make targets set it, otherwise export DAGSTER_HOME=<folder>")
+    with dg.DagsterInstance.get() as instance:
+        report = materialise_missing(settings.resolve(), instance, typer.echo)
+    for where, message in report.failures.items():
+        typer.echo(f"FAILED {where}: {message}", err=True)
+    if report.failures:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: what a user can mend is one line on stderr, not a traceback."""
+    try:
+        app()
+    except AvalancheError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from error

@@ -1,0 +1,97 @@
+"""The one place Dagster loads."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from avalanche_assets.assets.acquisition import acquisition_catalogue_asset, product_assets
+from avalanche_assets.assets.backscatter import reference_assets, sigma0_from_products, sigma0_from_rasters
+from avalanche_assets.assets.detection import anomaly_scores_asset, detection_assets
+from avalanche_assets.assets.inventory import avalanche_events_asset, corridors_asset
+from avalanche_assets.assets.learning import decision_assets, training_assets
+from avalanche_assets.assets.patches import (
+    corridor_labels_asset,
+    corridor_patches_asset,
+    terrain_patches_asset,
+)
+from avalanche_assets.assets.terrain import terrain_assets, track_geometry_asset
+from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.automation.stages import stage_jobs
+from avalanche_assets.catalogue.acquisitions import read_catalogue
+from avalanche_assets.resources.code_location import CodeLocation
+from avalanche_assets.resources.pipeline import Pipeline
+from avalanche_assets.settings import SETTINGS_VARIABLE, Settings, load_settings
+
+
+def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The asset graph of a deployment, in flow order.
+
+    With an elevation model the whole chain, from SAFE products or ready-made rasters; without one only what
+    needs no terrain: sigma0, VV*/VH*, patches and the scores of the detector that learns nothing.
+    """
+    catalogue = read_catalogue(settings.layout.acquisition_catalogue, settings.season.max_gap_days)
+    partitions = Partitions(catalogue, settings)
+    found = acquisition_catalogue_asset()
+    if settings.terrain is None:
+        corridors = corridors_asset(None)
+        sigma0 = sigma0_from_rasters(partitions, found)
+        reference, star = reference_assets(partitions, sigma0)
+        patches = corridor_patches_asset(partitions, star, corridors, None)
+        scores = anomaly_scores_asset(partitions, patches, None, None)
+        return [found, corridors, sigma0, reference, star, patches, scores]
+
+    dem, slope_aspect = terrain_assets()
+    corridors = corridors_asset(dem)
+    events = avalanche_events_asset(corridors)
+    geometry: dg.AssetsDefinition | None = None
+    acquisition = [found]
+    if settings.source.kind == "safe_folder":
+        products, orbits = product_assets(partitions, found)
+        geometry = track_geometry_asset(partitions, dem, orbits)
+        sigma0 = sigma0_from_products(partitions, products, orbits, dem, geometry, corridors)
+        acquisition += [products, orbits, geometry]
+    else:
+        sigma0 = sigma0_from_rasters(partitions, found)
+    reference, star = reference_assets(partitions, sigma0)
+    terrain_patches = terrain_patches_asset(dem, slope_aspect, corridors, geometry)
+    patches = corridor_patches_asset(partitions, star, corridors, geometry)
+    labels = corridor_labels_asset(partitions, corridors, events)
+    split, vae = training_assets(partitions, found, terrain_patches, patches, labels)
+    scores = anomaly_scores_asset(partitions, patches, terrain_patches, vae)
+    thresholds, evaluation = decision_assets(partitions, split, scores, labels)
+    return [
+        *acquisition,
+        *(dem, slope_aspect, corridors, events),
+        *(sigma0, reference, star, terrain_patches, patches, labels),
+        *(split, vae, scores, thresholds, evaluation),
+        *detection_assets(partitions, scores, patches, thresholds, vae, evaluation),
+    ]
+
+
+def build_definitions(settings_file: Path, webserver: str = "") -> dg.Definitions:
+    """Assets, jobs and resources of the deployment that `settings_file` describes.
+
+    Raises:
+        SettingsError: The settings file cannot be used.
+    """
+    assets = build_assets(load_settings(settings_file))
+    return dg.Definitions(
+        assets=assets,
+        jobs=stage_jobs({asset.key.to_user_string() for asset in assets}),
+        resources={
+            "pipeline": Pipeline(settings_file=str(settings_file)),
+            "code_location": CodeLocation(webserver=webserver),
+        },
+        # A process per step costs three seconds more than the work of most steps (docs/architecture.md).
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Loaded by Dagster; the settings file and the web server are named by the environment."""
+    return build_definitions(
+        Path(os.environ.get(SETTINGS_VARIABLE, "avalanche.toml")).resolve(),
+        os.environ.get("AVALANCHE_WEBSERVER", ""),
+    )

@@ -1,0 +1,96 @@
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from avalanche_assets.automation.stages import STAGES
+from avalanche_assets.definitions import build_definitions
+from avalanche_assets.errors import SettingsError
+
+SETTINGS = """
+data_root = "data"
+[source]
+folder = "products"
+[terrain]
+dem = "dem.tif"
+[inventory]
+corridors = "corridors.gpkg"
+events = "events.csv"
+"""
+
+FLOW = {
+    "s1_products": {"acquisition_catalogue"},
+    "orbit_files": {"s1_products"},
+    "slope_aspect": {"dem"},
+    "track_geometry": {"dem", "orbit_files"},
+    "corridors": {"dem"},
+    "avalanche_events": {"corridors"},
+    "sigma0": {"s1_products", "orbit_files", "dem", "track_geometry", "corridors"},
+    "reference_sigma0": {"sigma0"},
+    "vv_vh_star": {"sigma0", "reference_sigma0"},
+    "terrain_patches": {"dem", "slope_aspect", "track_geometry", "corridors"},
+    "corridor_patches": {"vv_vh_star", "corridors", "track_geometry"},
+    "corridor_labels": {"corridors", "avalanche_events"},
+    "training_split": {"acquisition_catalogue"},
+    "vae": {"training_split", "terrain_patches", "corridor_patches", "corridor_labels"},
+    "anomaly_scores": {"corridor_patches", "terrain_patches", "vae"},
+    "thresholds": {"training_split", "anomaly_scores", "corridor_labels"},
+    "evaluation": {"training_split", "anomaly_scores", "corridor_labels", "thresholds"},
+    "detections": {"anomaly_scores", "corridor_patches", "thresholds", "vae"},
+    "bulletin": {"detections"},
+    "season_report": {"bulletin", "evaluation"},
+}
+
+
+@pytest.fixture
+def settings_file(tmp_path):
+    path = tmp_path / "avalanche.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+def test_graph_loads_before_any_acquisition_is_known(settings_file):
+    definitions = build_definitions(settings_file)
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_lineage_is_the_flow(settings_file):
+    graph = build_definitions(settings_file).resolve_asset_graph()
+    for name, parents in FLOW.items():
+        found = {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
+        assert found == parents, name
+
+
+def test_every_asset_tells_a_person_what_it_is(settings_file):
+    for asset in build_definitions(settings_file).assets:
+        spec = next(iter(asset.specs))
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.code_version, spec.key
+        assert spec.group_name != "default", spec.key
+
+
+def test_every_asset_belongs_to_exactly_one_stage(settings_file):
+    staged = [name for stage in STAGES for name in stage.assets]
+    assets = [next(iter(asset.keys)).to_user_string() for asset in build_definitions(settings_file).assets]
+    assert sorted(staged) == sorted(assets)
+
+
+def test_loading_definitions_imports_no_heavy_library(settings_file):
+    """Dagster reloads code often; torch, numba, geopandas and matplotlib load when an asset runs."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from avalanche_assets.definitions import build_definitions\n"
+        f"build_definitions(Path({str(settings_file)!r}))\n"
+        "print(sorted({'torch', 'numba', 'matplotlib', 'sklearn', 'rasterio'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_missing_settings_file_names_the_remedy(tmp_path):
+    with pytest.raises(SettingsError, match="AVALANCHE_SETTINGS"):
+        build_definitions(tmp_path / "none.toml")
