@@ -1,0 +1,71 @@
+"""Which samples a detector trains on, and its training from them."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from avalanche_assets.detectors.base import Progress, TrainingSummary, create_detector, silent
+from avalanche_assets.errors import DetectorError
+from avalanche_assets.patches.samples import PatchSamples
+from avalanche_assets.settings import LearningSettings
+
+
+class LabelledSamples(Protocol):
+    """Samples with their label states and whether each can be scored, all of length N."""
+
+    @property
+    def samples(self) -> PatchSamples:
+        """The patches."""
+
+    @property
+    def new(self) -> NDArray[np.str_]:
+        """State of the window since the previous acquisition, one of `tables.LABEL_STATES`."""
+
+    @property
+    def observable(self) -> NDArray[np.bool_]:
+        """Whether enough of the patch is valid and visible."""
+
+
+def role_mask(loaded: LabelledSamples, split: pa.Table, role: str) -> NDArray[np.bool_]:
+    """Observable samples (N,) whose date plays `role` in the table `TRAINING_SPLIT`."""
+    days = {row["acquisition_date"] for row in split.to_pylist() if row["role"] == role}
+    return np.array([day in days for day in loaded.samples.dates], bool) & loaded.observable
+
+
+def train_detector(
+    name: str,
+    loaded: LabelledSamples,
+    split: pa.Table,
+    settings: LearningSettings,
+    folder: Path,
+    progress: Progress = silent,
+) -> TrainingSummary:
+    """Trains a detector on the training dates and saves it into `folder`.
+
+    With `train_on = "negatives"` it sees only samples labelled negative in the window since the previous
+    acquisition, as the paper does; with ``all`` every observable one. Negatives of the validation dates
+    choose the best epoch.
+
+    Raises:
+        DetectorError: No training sample, or the detector cannot be trained on them.
+    """
+    negative = loaded.new == "negative"
+    chosen = role_mask(loaded, split, "train")
+    if settings.train_on == "negatives":
+        chosen &= negative
+    if not chosen.any():
+        raise DetectorError(
+            f"{name}: no observable sample of the training dates to train on (learning.train_on = "
+            f"{settings.train_on!r}); materialise corridor_patches and corridor_labels of these dates, or "
+            "lower detection.min_valid_fraction and detection.min_visible_fraction"
+        )
+    validation = role_mask(loaded, split, "validation") & negative
+    detector = create_detector(name)
+    summary = detector.fit(
+        loaded.samples.subset(chosen), settings, progress, loaded.samples.subset(validation)
+    )
+    detector.save(folder)
+    return summary
