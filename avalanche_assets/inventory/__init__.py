@@ -1,0 +1,1 @@
+"""What people recorded: corridors, avalanche events, and the labels they give to acquisitions."""

@@ -1,0 +1,48 @@
+"""Reading vector maps of any common format, with errors that name file and setting."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import pyarrow as pa
+import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
+from shapely.geometry.base import BaseGeometry
+
+from avalanche_assets.errors import InventoryError
+
+PARQUET_SUFFIXES = {".parquet", ".geoparquet"}
+
+
+def read_features(path: Path, setting: str) -> gpd.GeoDataFrame:
+    """The first layer of a GeoPackage, Shapefile, GeoJSON or GeoParquet file.
+
+    Args:
+        path: The file.
+        setting: The setting that names it, for errors.
+
+    Raises:
+        InventoryError: The file is missing, unreadable, without features or without coordinate system.
+    """
+    if not path.exists():
+        raise InventoryError(f"{path}: file not found; set {setting} to a map of polygons, lines or points")
+    try:
+        features = gpd.read_parquet(path) if path.suffix.lower() in PARQUET_SUFFIXES else gpd.read_file(path)
+    except (DataSourceError, DataLayerError, pa.ArrowInvalid, ValueError) as error:
+        raise InventoryError(
+            f"{path}: not a readable vector map ({error}); give GeoPackage, Shapefile, GeoJSON or GeoParquet"
+        ) from error
+    if not isinstance(features, gpd.GeoDataFrame) or features.empty:
+        raise InventoryError(f"{path}: holds no features with geometry; set {setting} to a map that does")
+    if features.crs is None:
+        raise InventoryError(
+            f"{path}: unknown coordinate system; add it (the .prj file of a Shapefile, the crs of a layer)"
+        )
+    return features
+
+
+def polygonal(geometry: BaseGeometry) -> BaseGeometry:
+    """The polygon parts of a geometry as Polygon or MultiPolygon; empty when there are none."""
+    if geometry.geom_type in ("Polygon", "MultiPolygon"):
+        return geometry
+    parts = [part for part in shapely.get_parts(geometry) if part.geom_type in ("Polygon", "MultiPolygon")]
+    return shapely.union_all(parts) if parts else shapely.Polygon()

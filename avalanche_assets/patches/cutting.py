@@ -1,0 +1,145 @@
+"""Cutting 64 x 64 pixel patches around deposit points out of full-grid rasters.
+
+Patches are cut, never resampled: pixel (32, 32) of a patch is the pixel of the analysis grid that holds the
+corridor's deposit point.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, TypeVar
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from avalanche_assets.errors import TableError
+from avalanche_assets.grid import Grid, Window
+from avalanche_assets.tables import CORRIDOR_PATCHES, PATCH_SIZE, TERRAIN_PATCHES
+from avalanche_assets.terrain.deposit_point import rasterize_polygon
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+TERRAIN_BANDS = ("elevation", "slope", "aspect", "local_incidence", "visible")
+
+
+def patch_windows(corridors: gpd.GeoDataFrame, grid: Grid) -> list[Window]:
+    """The window of every corridor's patch.
+
+    Raises:
+        TableError: A window leaves the grid, so corridors and grid do not belong together.
+    """
+    points = zip(corridors["deposit_x"], corridors["deposit_y"], strict=True)
+    windows = [grid.window_around(x, y) for x, y in points]
+    outside = [
+        name
+        for name, window in zip(corridors["corridor_id"], windows, strict=True)
+        if not grid.contains(window)
+    ]
+    if outside:
+        raise TableError(
+            f"corridors: the patch windows of {outside[:5]} ({len(outside)} in all) leave the analysis grid; "
+            "the grid changed, materialise corridors again"
+        )
+    return windows
+
+
+def cut_terrain_patches(
+    corridors: gpd.GeoDataFrame, grid: Grid, bands: Mapping[str, NDArray[Any]]
+) -> pa.Table:
+    """The static channels of every corridor's patch.
+
+    Args:
+        corridors: `tables.CORRIDORS` with geometry on the grid's coordinate system.
+        grid: Analysis grid.
+        bands: Full-grid arrays of `TERRAIN_BANDS`: metres, degrees, and 1 where visible.
+
+    Returns:
+        `tables.TERRAIN_PATCHES` in the order of `corridors`; `inside` is rasterised from the polygons.
+
+    Raises:
+        TableError: A window leaves the grid.
+    """
+    windows = patch_windows(corridors, grid)
+    columns = {"corridor_id": pa.array(corridors["corridor_id"], pa.string())}
+    for name in TERRAIN_BANDS:
+        kind = np.float32 if name == "elevation" else np.float16
+        columns[name] = _tensor(_cut(bands[name], windows).astype(kind))
+    inside = np.empty((len(windows), PATCH_SIZE, PATCH_SIZE), np.float16)
+    for i, (polygon, window) in enumerate(zip(corridors.geometry, windows, strict=True)):
+        inside[i] = rasterize_polygon(polygon, grid.subgrid(window))
+    columns["inside"] = _tensor(inside)
+    return pa.table(columns, TERRAIN_PATCHES)
+
+
+def cut_corridor_patches(
+    corridors: gpd.GeoDataFrame,
+    grid: Grid,
+    acquisition_date: date,
+    vv_star: NDArray[np.float32],
+    vh_star: NDArray[np.float32],
+    visible: NDArray[np.bool_],
+    wet_snow_db: float,
+) -> pa.Table:
+    """The backscatter patches of one acquisition, with the shares that say how far they can be trusted.
+
+    Args:
+        corridors: `tables.CORRIDORS`.
+        grid: Analysis grid.
+        acquisition_date: Date of the acquisition.
+        vv_star: VV* of the whole grid in dB, NaN where no value.
+        vh_star: VH* likewise.
+        visible: True where neither layover nor shadow; whether the swath covers a pixel is not its matter.
+        wet_snow_db: VV* below this many dB counts as wet snow.
+
+    Returns:
+        `tables.CORRIDOR_PATCHES` in the order of `corridors`; the wet-snow share is null without any value.
+
+    Raises:
+        TableError: A window leaves the grid.
+    """
+    windows = patch_windows(corridors, grid)
+    vv, vh = _cut(vv_star, windows), _cut(vh_star, windows)
+    valid = np.isfinite(vv).sum(axis=(1, 2))
+    wet = (vv < wet_snow_db).sum(axis=(1, 2))
+    wet_share = np.divide(wet, valid, out=np.zeros(len(valid)), where=valid > 0)
+    return pa.table(
+        {
+            "corridor_id": pa.array(corridors["corridor_id"], pa.string()),
+            "acquisition_date": pa.array([acquisition_date] * len(windows), pa.date32()),
+            "vv_star": _tensor(vv.astype(np.float16)),
+            "vh_star": _tensor(vh.astype(np.float16)),
+            "valid_fraction": pa.array((valid / PATCH_SIZE**2).astype(np.float32)),
+            "visible_fraction": pa.array(_cut(visible, windows).mean(axis=(1, 2)).astype(np.float32)),
+            "wet_snow_fraction": pa.array(wet_share.astype(np.float32), mask=valid == 0),
+        },
+        CORRIDOR_PATCHES,
+    )
+
+
+def block_mask(corridors: gpd.GeoDataFrame, grid: Grid, margin_px: int = 0) -> NDArray[np.bool_]:
+    """The 64-pixel grid blocks that some patch window, widened by a margin, touches.
+
+    Returns:
+        Boolean array of shape (height / 64, width / 64).
+    """
+    blocks = np.zeros((grid.height // PATCH_SIZE, grid.width // PATCH_SIZE), bool)
+    for window in patch_windows(corridors, grid):
+        first_row = max(window.row - margin_px, 0) // PATCH_SIZE
+        first_col = max(window.col - margin_px, 0) // PATCH_SIZE
+        last_row = (window.row + window.height - 1 + margin_px) // PATCH_SIZE
+        last_col = (window.col + window.width - 1 + margin_px) // PATCH_SIZE
+        blocks[first_row : last_row + 1, first_col : last_col + 1] = True
+    return blocks
+
+
+def _cut(values: NDArray[Scalar], windows: list[Window]) -> NDArray[Scalar]:
+    """All windows of one full-grid array in one indexing step: (N, 64, 64)."""
+    views = np.lib.stride_tricks.sliding_window_view(values, (PATCH_SIZE, PATCH_SIZE))
+    place = pd.DataFrame([(window.row, window.col) for window in windows], columns=["row", "col"], dtype=int)
+    return np.asarray(views[place["row"].to_numpy(), place["col"].to_numpy()])
+
+
+def _tensor(patches: NDArray[np.generic]) -> pa.Array:
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(patches))

@@ -1,0 +1,215 @@
+"""Loading stored patches as samples: each patch once, joined with the previous date's, labels alongside."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
+from avalanche_assets.errors import TableError
+from avalanche_assets.layout import DataLayout
+from avalanche_assets.patches.observability import MINIMUM, patch_reasons
+from avalanche_assets.patches.samples import BACKSCATTER, TERRAIN, PatchSamples
+from avalanche_assets.settings import DetectionSettings
+from avalanche_assets.tables import (
+    CORRIDOR_LABELS,
+    CORRIDOR_PATCHES,
+    PATCH_SIZE,
+    TERRAIN_PATCHES,
+    read_table,
+)
+
+Words = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class LoadedSamples:
+    """Samples and what is known about each of them; all arrays have the length of `samples`.
+
+    Attributes:
+        samples: The patches.
+        new: Label state in (previous, current], a word of `tables.LABEL_STATES`.
+        recent: Label state in the days up to current.
+        observable: Whether the pair of patches can be scored.
+        reasons: Why not, None where observable.
+    """
+
+    samples: PatchSamples
+    new: Words
+    recent: Words
+    observable: NDArray[np.bool_]
+    reasons: Words
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def labels(self, window: str) -> Words:
+        """Label states of one window, ``new`` or ``recent``."""
+        return {"new": self.new, "recent": self.recent}[window]
+
+    def subset(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LoadedSamples":
+        """The chosen samples; the patches stay shared."""
+        return replace(
+            self,
+            samples=self.samples.subset(rows),
+            new=self.new[rows],
+            recent=self.recent[rows],
+            observable=self.observable[rows],
+            reasons=self.reasons[rows],
+        )
+
+
+@dataclass(frozen=True)
+class _Date:
+    """The patches of one date within the shared arrays: ids, fractions and the first row."""
+
+    ids: pd.Index
+    fractions: pa.Table
+    first_row: int
+
+
+def load_samples(
+    layout: DataLayout,
+    catalogue: AcquisitionCatalogue,
+    dates: Sequence[date | str],
+    corridors: Collection[str] | None = None,
+    detection: DetectionSettings = MINIMUM,
+) -> LoadedSamples:
+    """All (corridor, acquisition) pairs of some dates that have a previous acquisition.
+
+    A date without a previous acquisition contributes no samples. A date without label table is unobserved,
+    and without terrain table the samples have no terrain channels.
+
+    Args:
+        layout: Where tables lie.
+        catalogue: Knows the previous acquisition of a date.
+        dates: Dates wanted, any order; samples come in order of date and stored corridor.
+        corridors: Ids of the corridors wanted, or None for all.
+        detection: Smallest valid and visible shares of an observable patch.
+
+    Raises:
+        TableError: Patches of a date or of its previous one are missing or damaged, or terrain patches lack a
+            corridor.
+    """
+    pairs = [
+        (str(day), str(previous.date))
+        for day in sorted({str(day) for day in dates})
+        if (previous := catalogue.previous(day)) is not None
+    ]
+    wanted = None if corridors is None else pd.Index(list(corridors))
+    backscatter, stored = _read_backscatter(layout, sorted({day for pair in pairs for day in pair}), wanted)
+    parts = [_pair(layout, day, stored[day], stored[before], detection) for day, before in pairs]
+    table = pd.concat(parts, ignore_index=True) if parts else _empty()
+    ids = table["corridor_id"].tolist()
+    terrain, corridor_rows = _read_terrain(layout, ids)
+    reasons = table["reason"].to_numpy(object)
+    return LoadedSamples(
+        PatchSamples(
+            ids,
+            table["date"].tolist(),
+            backscatter,
+            terrain,
+            table["current"].to_numpy(np.int64),
+            table["previous"].to_numpy(np.int64),
+            corridor_rows,
+        ),
+        table["new"].to_numpy(object),
+        table["recent"].to_numpy(object),
+        np.array([reason is None for reason in reasons], bool),
+        reasons,
+    )
+
+
+def _read_backscatter(
+    layout: DataLayout, days: list[str], wanted: pd.Index | None
+) -> tuple[dict[str, NDArray[np.float16]], dict[str, _Date]]:
+    """Patches of all days one after the other in one array a channel, and where each day's lie."""
+    rows = 0
+    for day in days:
+        path = layout.corridor_patches(day)
+        rows += pq.read_metadata(path).num_rows if path.exists() else 0
+    patches = {name: np.empty((rows, PATCH_SIZE, PATCH_SIZE), np.float16) for name in BACKSCATTER}
+    stored: dict[str, _Date] = {}
+    filled = 0
+    for day in days:
+        table = read_table(layout.corridor_patches(day), CORRIDOR_PATCHES)
+        ids = pd.Index(table.column("corridor_id").to_pandas())
+        keep = np.ones(len(ids), bool) if wanted is None else ids.isin(wanted)
+        count = int(keep.sum())
+        for name in BACKSCATTER:
+            patches[name][filled : filled + count] = _tensors(table.column(name))[keep]
+        fractions = table.select(["valid_fraction", "visible_fraction"]).filter(pa.array(keep))
+        stored[day] = _Date(ids[keep], fractions, filled)
+        filled += count
+    return {name: values[:filled] for name, values in patches.items()}, stored
+
+
+def _pair(
+    layout: DataLayout, day: str, current: _Date, before: _Date, detection: DetectionSettings
+) -> pd.DataFrame:
+    """One row a corridor that both dates of a pair have."""
+    match = before.ids.get_indexer(current.ids)
+    rows = np.flatnonzero(match >= 0)
+    match = match[rows]
+    ids = current.ids[rows]
+    labels = _labels(layout, day, ids)
+    return pd.DataFrame(
+        {
+            "corridor_id": ids.to_numpy(object),
+            "date": pd.Series([date.fromisoformat(day)] * len(rows), dtype=object),
+            "current": current.first_row + rows,
+            "previous": before.first_row + match,
+            "new": labels["new"],
+            "recent": labels["recent"],
+            "reason": pd.Series(
+                patch_reasons(current.fractions.take(rows), before.fractions.take(match), detection),
+                dtype=object,
+            ),
+        }
+    )
+
+
+def _labels(layout: DataLayout, day: str, ids: pd.Index) -> dict[str, Words]:
+    path = layout.corridor_labels(day)
+    words = {name: np.full(len(ids), "unobserved", object) for name in ("new", "recent")}
+    if not path.exists():
+        return words
+    table = read_table(path, CORRIDOR_LABELS, ["corridor_id", "new", "recent"])
+    row = pd.Index(table.column("corridor_id").to_pandas()).get_indexer(ids)
+    for name, states in words.items():
+        states[row >= 0] = table.column(name).to_numpy()[row[row >= 0]]
+    return words
+
+
+def _read_terrain(
+    layout: DataLayout, ids: list[str]
+) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.int64]]:
+    path = layout.terrain_patches
+    if not path.exists():
+        return {}, np.zeros(len(ids), np.int64)
+    table = read_table(path, TERRAIN_PATCHES)
+    known = pd.Index(table.column("corridor_id").to_pandas())
+    rows = known.get_indexer(ids)
+    if (rows < 0).any():
+        missing = sorted({name for name, row in zip(ids, rows, strict=True) if row < 0})
+        raise TableError(f"{path}: lacks the corridors {missing[:5]}; materialise terrain_patches again")
+    used, local = np.unique(rows, return_inverse=True)
+    return {name: _tensors(table.column(name))[used] for name in TERRAIN}, local.astype(np.int64)
+
+
+def _tensors(column: pa.ChunkedArray) -> NDArray[np.floating]:
+    """A patch column as (N, 64, 64)."""
+    chunks = [chunk.to_numpy_ndarray() for chunk in column.chunks if len(chunk)]
+    if not chunks:
+        return np.empty((0, PATCH_SIZE, PATCH_SIZE), np.float16)
+    return np.concatenate(chunks) if len(chunks) > 1 else np.asarray(chunks[0])
+
+
+def _empty() -> pd.DataFrame:
+    names = ("corridor_id", "date", "current", "previous", "new", "recent", "reason")
+    return pd.DataFrame({name: pd.Series([], dtype=object) for name in names})
