@@ -40,7 +40,7 @@ POINT_RADIUS_M = 300.0
 """Radius of the circle a point becomes: its area is about the median corridor's (26 ha)."""
 MIN_KNOWN_SHARE = 0.9
 """A corridor with less of its area on the elevation model has no trustworthy lowest part."""
-FALSE_WORDS = {"", "0", "0.0", "false", "f", "no", "n", "non", "nan", "none", "<na>"}
+FALSE_WORDS = {"", "0", "0.0", "false", "f", "no", "n", "non"}
 
 
 def read_corridors(
@@ -110,8 +110,8 @@ def _plain_frame(features: gpd.GeoDataFrame, columns: dict[str, str], path: Path
         numbers = pd.to_numeric(features[columns["massif_id"]], errors="coerce")
         data["massif_id"] = numbers.fillna(0).astype(np.int16)
     if "observed" in columns:
-        words = features[columns["observed"]].astype(str).str.strip().str.lower()
-        data["observed"] = ~words.isin(FALSE_WORDS)
+        # A null becomes an empty word: where nobody knows whether a site is watched, it counts as not.
+        data["observed"] = ~_text(features, columns["observed"]).str.lower().isin(FALSE_WORDS)
     return gpd.GeoDataFrame(data, geometry=features.geometry.to_numpy(), crs=features.crs)
 
 
