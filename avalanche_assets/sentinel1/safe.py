@@ -5,6 +5,7 @@ Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), product structure,
 
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -112,7 +113,7 @@ class SafeArchive:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(self.root + member)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
             raise SafeError(f"{self.path}: {member} is damaged ({error}); download it again") from error
 
     def has(self, role: str, polarisation: str) -> bool:

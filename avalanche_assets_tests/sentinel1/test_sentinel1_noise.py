@@ -1,0 +1,87 @@
+"""Noise and calibration tables against hand-computed values."""
+
+import numpy as np
+import pytest
+
+from avalanche_assets.errors import SafeError
+from avalanche_assets.sentinel1.calibration import backscatter, parse_calibration
+from avalanche_assets.sentinel1.noise import parse_noise
+
+OLD = b"""<noise><noiseVectorList count="2">
+<noiseVector><line>0</line><pixel count="3">0 4 8</pixel><noiseLut>100 200 400</noiseLut></noiseVector>
+<noiseVector><line>10</line><pixel count="2">0 8</pixel><noiseLut>300 700</noiseLut></noiseVector>
+</noiseVectorList></noise>"""
+
+NEW = b"""<noise><noiseRangeVectorList>
+<noiseRangeVector><line>0</line><pixel>0 8</pixel><noiseRangeLut>100 180</noiseRangeLut></noiseRangeVector>
+</noiseRangeVectorList><noiseAzimuthVectorList>
+<noiseAzimuthVector><swath>IW1</swath><firstAzimuthLine>0</firstAzimuthLine><firstRangeSample>0</firstRangeSample>
+<lastAzimuthLine>9</lastAzimuthLine><lastRangeSample>3</lastRangeSample><line>0 10</line>
+<noiseAzimuthLut>1 2</noiseAzimuthLut></noiseAzimuthVector>
+<noiseAzimuthVector><swath>IW2</swath><firstAzimuthLine>0</firstAzimuthLine><firstRangeSample>4</firstRangeSample>
+<lastAzimuthLine>7</lastAzimuthLine><lastRangeSample>8</lastRangeSample><line>3</line>
+<noiseAzimuthLut>0.5</noiseAzimuthLut></noiseAzimuthVector>
+</noiseAzimuthVectorList></noise>"""
+
+
+def test_old_format_is_bilinear_between_vectors_of_differing_length():
+    rows = parse_noise(OLD, "noise.xml", (2, 84), 9).rows(0, 12)
+    assert rows[0, [0, 2, 4, 6, 8]].tolist() == [100, 150, 200, 300, 400]
+    assert rows[5, [0, 4, 8]].tolist() == [200, 350, 550]
+    assert rows[11, [0, 8]].tolist() == [300, 700]  # beyond the last vector its values hold
+
+
+def test_new_format_multiplies_range_and_azimuth_by_swath_block():
+    noise = parse_noise(NEW, "noise.xml", (3, 31), 9)
+    assert len(noise.azimuth_blocks) == 2
+    rows = noise.rows(0, 10)
+    assert rows[0, 0] == 100
+    assert rows[5, 2] == pytest.approx(120 * 1.5)
+    assert rows[7, 8] == 180 * 0.5  # a vector of one element is constant
+
+
+def test_lines_outside_every_block_take_the_nearest_block():
+    rows = parse_noise(NEW, "noise.xml", (3, 31), 9).rows(0, 10)
+    assert rows[9, 8] == 180 * 0.5
+    assert rows[9, 3] == pytest.approx(130 * 1.9)
+
+
+def test_rows_do_not_depend_on_how_they_are_cut():
+    noise = parse_noise(NEW, "noise.xml", (3, 31), 9)
+    np.testing.assert_array_equal(noise.rows(0, 10)[4:7], noise.rows(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("content", "ipf"),
+    [
+        (OLD.replace(b"<noiseLut>100 200 400", b"<noiseLut>0 0 0").replace(b"300 700", b"0 0"), (2, 84)),
+        (OLD, (2, 36)),
+    ],
+)
+def test_zero_or_unscaled_noise_is_not_denoisable(content, ipf):
+    assert not parse_noise(content, "noise.xml", ipf, 9).denoisable
+
+
+def test_vector_with_too_few_values_is_named():
+    with pytest.raises(SafeError, match=r"noise\.xml.*noiseLut has 3 values for 2 pixels"):
+        parse_noise(OLD.replace(b"0 4 8", b"0 8"), "noise.xml", (2, 84), 9)
+
+
+CALIBRATION = b"""<calibration><calibrationVectorList>
+<calibrationVector><line>0</line><pixel>0 4</pixel><sigmaNought>400 500</sigmaNought></calibrationVector>
+<calibrationVector><line>8</line><pixel>0 4</pixel><sigmaNought>500 600</sigmaNought></calibrationVector>
+</calibrationVectorList></calibration>"""
+
+
+def test_sigma0_by_hand():
+    factor = parse_calibration(CALIBRATION, "calibration.xml", "sigma0", 5).rows(4, 1)
+    assert factor.tolist() == [[450, 475, 500, 525, 550]]
+    dn = np.array([[45, 0, 10, 105, 55]], np.uint16)
+    sigma0 = backscatter(dn, factor, np.full((1, 5), 200, np.float32))[0]
+    expected = [(2025 - 200) / 450**2, np.nan, (100 - 200) / 500**2, (11025 - 200) / 525**2, 2825 / 550**2]
+    np.testing.assert_allclose(sigma0, expected, rtol=1e-6)
+
+
+def test_missing_quantity_is_named():
+    with pytest.raises(SafeError, match=r"calibration\.xml: field betaNought is missing"):
+        parse_calibration(CALIBRATION, "calibration.xml", "beta0", 5)

@@ -1,0 +1,211 @@
+"""Products as a whole: attributes, calibrated windows, and errors at the door."""
+
+import shutil
+import warnings
+import zipfile
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import rasterio
+import tiny_safe
+from tiny_safe import AMPLITUDE, NOISE, write_tiny_safe
+
+from avalanche_assets.errors import SafeError
+from avalanche_assets.grid import Window
+from avalanche_assets.sentinel1.product import Product
+
+RNG = np.random.default_rng(139)
+DN = RNG.integers(40, 900, (300, 400))
+
+
+def test_attributes_come_from_the_manifest(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    assert (product.platform, product.absolute_orbit, product.relative_orbit) == ("S1B", 8510, 139)
+    assert product.direction == "DESCENDING"
+    assert product.ipf_version == (2, 84)  # not the repackager's
+    assert product.start == datetime(2017, 12, 3, 5, 36, tzinfo=UTC)
+    assert product.shape == (300, 400)
+    assert product.footprint.is_valid
+
+
+def test_zip_and_folder_give_the_same(tmp_path):
+    zipped = write_tiny_safe(tmp_path, DN, zipped=True)
+    folder = tmp_path / zipped.name.replace(".zip", ".SAFE")
+    first, second = Product.open(zipped), Product.open(folder)
+    assert first.name == second.name
+    np.testing.assert_array_equal(first.calibrate("VH"), second.calibrate("VH"))
+
+
+def test_window_of_sigma0_by_hand(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    window = Window(30, 100, 50, 60)
+    dn = DN[window.slices].astype(float)
+    np.testing.assert_allclose(product.calibrate("VV", window), (dn**2 - NOISE) / AMPLITUDE**2, rtol=1e-6)
+    beta0 = product.calibrate("VV", window, quantity="beta0", denoise=False)
+    np.testing.assert_allclose(beta0, dn**2 / (AMPLITUDE / 2) ** 2, rtol=1e-6)
+
+
+def test_window_outside_the_image_is_refused(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    with pytest.raises(SafeError, match="leaves the image of 300 x 400"):
+        product.calibrate("VV", Window(280, 0, 40, 40))
+
+
+@pytest.mark.parametrize(("ipf", "masked"), [("002.84", True), ("003.31", False)])
+def test_low_border_is_masked_in_old_products_only(tmp_path, ipf, masked):
+    dn = DN.copy()
+    dn[:, :30] = 3
+    dn[:5] = 2
+    dn[:, 390:] = 0
+    sigma0 = Product.open(write_tiny_safe(tmp_path, dn, ipf=ipf)).calibrate("VV")
+    assert np.isnan(sigma0[:, 390:]).all()
+    assert np.isnan(sigma0[:, :30]).all() == masked
+    assert np.isnan(sigma0[:5]).all() == masked
+    assert np.isfinite(sigma0[5:, 100:300]).all()
+
+
+def test_dark_lake_at_the_noise_floor_is_no_border(tmp_path):
+    dn = np.sqrt(RNG.gamma(4.4, NOISE / 4.4, (300, 400))).round()
+    sigma0 = Product.open(write_tiny_safe(tmp_path, dn.clip(1))).calibrate("VV")
+    assert np.isfinite(sigma0).all()
+    # Unbiased: 120000 pixels of relative spread 1/sqrt(4.4) leave a mean within 0.6 % of the noise.
+    assert abs(sigma0.mean()) < 0.006 * NOISE / AMPLITUDE**2
+
+
+def test_location_agrees_with_the_closed_form(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    lon, lat, height = tiny_safe.ground_point(tiny_safe.START_S + 0.3, 901e3, 1500.0)
+    found = product.locate(lon, lat, height)
+    np.testing.assert_allclose(found.line, 200, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(found.sample, tiny_safe.sample_of(0.3, 901e3), atol=0.02, rtol=0)
+    np.testing.assert_allclose(found.slant_range, 901e3, atol=1e-4, rtol=0)
+
+
+def test_truncated_zip_is_named(tmp_path):
+    path = write_tiny_safe(tmp_path, DN, zipped=True)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(SafeError, match=rf"{path.name}.*not a complete zip.*download"):
+        Product.open(path)
+
+
+def test_damaged_content_of_a_zip_is_named(tmp_path):
+    path = write_tiny_safe(tmp_path, DN, zipped=True)
+    with zipfile.ZipFile(path) as archive:
+        info = next(info for info in archive.infolist() if info.filename.endswith("vv-tiny.tiff"))
+    content = bytearray(path.read_bytes())
+    content[info.header_offset + 2000 : info.header_offset + 60000] = bytes(58000)
+    path.write_bytes(content)
+    with pytest.raises(SafeError, match=r"measurement.*download"):
+        Product.open(path).calibrate("VV")
+
+
+def test_truncated_measurement_is_named(tmp_path):
+    path = write_tiny_safe(tmp_path, DN)
+    measurement = path / "measurement/s1b-iw-grd-vv-tiny.tiff"
+    measurement.write_bytes(measurement.read_bytes()[:100_000])
+    with pytest.raises(SafeError, match=r"measurement.*download"):
+        Product.open(path).calibrate("VV")
+
+
+def test_missing_polarisation_is_named(tmp_path):
+    path = write_tiny_safe(tmp_path, DN, polarisations=("VV",))
+    with pytest.raises(SafeError, match="polarisation VH is missing"):
+        Product.open(path)
+
+
+def test_wrong_mode_is_named(tmp_path):
+    with pytest.raises(SafeError, match="mode is EW; only"):
+        Product.open(write_tiny_safe(tmp_path, DN, mode="EW"))
+
+
+@pytest.mark.parametrize(
+    ("omit", "message"),
+    [
+        ("calibration-s1b-iw-grd-vh", "no calibration file of polarisation VH"),
+        ("noise-s1b-iw-grd-vv", "no noise file of polarisation VV"),
+        ("vh-tiny.tiff", "no measurement file of polarisation VH"),
+    ],
+)
+def test_missing_file_is_named(tmp_path, omit, message):
+    with pytest.raises(SafeError, match=message):
+        Product.open(write_tiny_safe(tmp_path, DN, omit=omit)).require_complete()
+
+
+def test_missing_manifest_and_missing_product_are_named(tmp_path):
+    with pytest.raises(SafeError, match=r"manifest\.safe is missing"):
+        Product.open(write_tiny_safe(tmp_path, DN, omit="manifest"))
+    with pytest.raises(SafeError, match="no such product"):
+        Product.open(tmp_path / "absent.zip")
+
+
+def test_raster_of_another_size_is_refused(tmp_path):
+    path = write_tiny_safe(tmp_path, DN)
+    other = write_tiny_safe(tmp_path / "other", DN[:200])
+    for name in (path / "measurement").iterdir():
+        shutil.copy(other / "measurement" / name.name, name)
+    with pytest.raises(SafeError, match=r"\(200, 400\).*annotation says \(300, 400\)"):
+        Product.open(path).calibrate("VV")
+
+
+def test_unreadable_field_is_named(tmp_path):
+    path = write_tiny_safe(tmp_path, DN)
+    annotation = path / "annotation/s1b-iw-grd-vv-tiny.xml"
+    annotation.write_text(annotation.read_text().replace("<numberOfLines>300", "<numberOfLines>many"))
+    with pytest.raises(SafeError, match=r"vv-tiny\.xml: field numberOfLines cannot be read"):
+        Product.open(path)
+
+
+def test_real_products_say_what_they_are(real_data):
+    found = {
+        product.name[-4:]: (product.platform, product.relative_orbit, product.direction, product.ipf_version)
+        for product in map(Product.open, sorted((real_data / "safe").glob("*.zip")))
+    }
+    assert found == {
+        "CEAB": ("S1A", 117, "ASCENDING", (2, 36)),
+        "3768": ("S1A", 117, "ASCENDING", (2, 36)),
+        "8255": ("S1A", 79, "DESCENDING", (3, 31)),
+        "ECC8": ("S1B", 168, "DESCENDING", (3, 31)),
+    }
+
+
+def test_real_product_before_scaled_noise_is_not_denoisable(real_data):
+    (path,) = (real_data / "safe").glob("*CEAB*.zip")
+    assert not Product.open(path).denoisable
+    (path,) = (real_data / "safe").glob("*8255*.zip")
+    assert Product.open(path).denoisable
+
+
+def test_real_raster_is_read_in_place(real_data):
+    (path,) = (real_data / "safe").glob("*ECC8*.zip")
+    product = Product.open(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(product.archive.raster("VV")) as dataset:
+            assert dataset.shape == product.shape
+
+
+def test_sigma0_of_real_tables_agrees_with_xarray_sentinel(real_data, tmp_path):
+    xarray_sentinel = pytest.importorskip("xarray_sentinel")
+    (source,) = (real_data / "safe").glob("*8255*.zip")
+    with zipfile.ZipFile(source) as archive:
+        archive.extractall(tmp_path)
+    (folder,) = tmp_path.glob("*.SAFE")
+    product = Product.open(folder)
+    lines, samples = product.shape
+    row, dn = 9000, RNG.integers(1, 3000, (16, samples)).astype(np.uint16)
+    stem = product.archive.find("annotation", "VV").split("/")[1].removesuffix(".xml")
+    with rasterio.open(
+        folder / f"measurement/{stem}.tiff", "w", driver="GTiff", dtype="uint16", count=1, height=lines,
+        width=samples, SPARSE_OK="TRUE", transform=rasterio.Affine.translation(0, 1),
+    ) as dataset:  # fmt: skip
+        dataset.write(dn, 1, window=rasterio.windows.Window(0, row, samples, 16))
+    product = Product.open(folder)
+    found = product.calibrate("VV", Window(row, 0, 16, samples), denoise=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        measurement, _ = xarray_sentinel.open_sentinel1_dataset(str(folder), group="IW/VV"), None
+        table = xarray_sentinel.open_sentinel1_dataset(str(folder), group="IW/VV/calibration")
+        cut = measurement.measurement.isel(azimuth_time=slice(row, row + 16))
+        expected = xarray_sentinel.calibrate_intensity(cut, table.sigmaNought).values
+    np.testing.assert_allclose(found, expected, rtol=2e-6)
