@@ -1,0 +1,54 @@
+import hashlib
+
+import pytest
+
+from avalanche_assets.files import atomic_path, sha256, write_text
+
+
+def test_file_appears_only_when_the_block_is_done(tmp_path):
+    target = tmp_path / "new" / "table.parquet"
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(b"half")
+        assert not target.exists()
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".parquet"
+        temporary.write_bytes(b"whole")
+    assert target.read_bytes() == b"whole"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_failure_leaves_the_old_file_and_no_rubbish(tmp_path):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+
+    def fail() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_existing_file_is_replaced(tmp_path):
+    target = tmp_path / "note.txt"
+    write_text(target, "first")
+    write_text(target, "Dévoluy")
+    assert target.read_bytes() == "Dévoluy".encode()
+
+
+def test_two_writers_of_one_file_do_not_share_a_temporary(tmp_path):
+    target = tmp_path / "a.txt"
+    with atomic_path(target) as one, atomic_path(target) as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert target.read_text() == "one"  # the outer block ends last
+
+
+def test_digest_is_that_of_the_bytes(tmp_path):
+    path = tmp_path / "x.bin"
+    path.write_bytes(bytes(range(256)) * 1000)
+    assert sha256(path) == hashlib.sha256(bytes(range(256)) * 1000).hexdigest()

@@ -1,0 +1,160 @@
+from datetime import date
+
+import geopandas as gpd
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from shapely.geometry import Polygon, box
+
+from avalanche_assets import tables
+from avalanche_assets.errors import TableError
+from avalanche_assets.tables import (
+    ANOMALY_SCORES,
+    CORRIDOR_PATCHES,
+    CORRIDORS,
+    TRAINING_SPLIT,
+    read_geotable,
+    read_table,
+    write_geotable,
+    write_table,
+)
+
+SPLIT = pa.table(
+    {
+        "role": ["train", "test"],
+        "acquisition_date": pa.array([date(2018, 1, 4), date(2018, 3, 1)], pa.date32()),
+    }
+)
+
+
+def patches() -> pa.Table:
+    values = np.random.default_rng(0).normal(size=(3, 64, 64)).astype(np.float16)
+    values[0, :8] = np.nan
+    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(values)
+    return pa.table(
+        {
+            "corridor_id": ["a", "b", "c"],
+            "acquisition_date": pa.array([date(2018, 1, 4)] * 3, pa.date32()),
+            "vv_star": tensor,
+            "vh_star": tensor,
+            "valid_fraction": pa.array([0.9, 1.0, 1.0], pa.float32()),
+            "visible_fraction": pa.array([1.0, 1.0, 1.0], pa.float32()),
+            "wet_snow_fraction": pa.array([0.1, None, 0.2], pa.float32()),
+        },
+        CORRIDOR_PATCHES,
+    )
+
+
+def test_table_comes_back_in_the_schema_s_order(tmp_path):
+    path = tmp_path / "split.parquet"
+    write_table(path, SPLIT, TRAINING_SPLIT)
+    back = read_table(path, TRAINING_SPLIT)
+    assert back.column_names == TRAINING_SPLIT.names
+    assert back.to_pylist() == SPLIT.select(TRAINING_SPLIT.names).to_pylist()
+
+
+def test_patches_come_back_bit_for_bit_with_nan_and_null(tmp_path):
+    path = tmp_path / "acquisition_date=2018-01-04" / "part.parquet"
+    write_table(path, patches(), CORRIDOR_PATCHES)
+    back = read_table(path, CORRIDOR_PATCHES)
+    assert back.schema.equals(CORRIDOR_PATCHES)
+    stored = back.column("vv_star").combine_chunks().to_numpy_ndarray()
+    np.testing.assert_array_equal(stored, patches().column("vv_star").combine_chunks().to_numpy_ndarray())
+    assert back.column("wet_snow_fraction").to_pylist()[1] is None
+
+
+def test_units_and_meaning_travel_in_the_file(tmp_path):
+    path = tmp_path / "part.parquet"
+    write_table(path, patches(), CORRIDOR_PATCHES)
+    metadata = pq.read_schema(path).field("vv_star").metadata
+    assert metadata[b"unit"] == b"dB"
+    assert b"backscatter" in metadata[b"meaning"]
+
+
+def test_single_columns_can_be_read(tmp_path):
+    path = tmp_path / "part.parquet"
+    write_table(path, patches(), CORRIDOR_PATCHES)
+    assert read_table(path, CORRIDOR_PATCHES, ["corridor_id"]).column_names == ["corridor_id"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (SPLIT.drop_columns("role"), "column 'role' is missing"),
+        (SPLIT.append_column("extra", pa.array([1, 2])), r"columns \['extra'\] are not in"),
+        (SPLIT.set_column(0, "role", pa.array([1, 2])), "column 'role' is int64, expected string"),
+    ],
+)
+def test_table_off_its_schema_is_refused_and_the_old_one_kept(table, message, tmp_path):
+    path = tmp_path / "split.parquet"
+    write_table(path, SPLIT, TRAINING_SPLIT)
+    with pytest.raises(TableError, match=rf"split\.parquet: {message}"):
+        write_table(path, table, TRAINING_SPLIT)
+    assert read_table(path, TRAINING_SPLIT).num_rows == 2
+
+
+def test_missing_damaged_and_foreign_files_are_named(tmp_path):
+    with pytest.raises(TableError, match=r"none\.parquet: table is missing; materialise"):
+        read_table(tmp_path / "none.parquet", TRAINING_SPLIT)
+    damaged = tmp_path / "damaged.parquet"
+    write_table(damaged, SPLIT, TRAINING_SPLIT)
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with pytest.raises(TableError, match=r"damaged\.parquet: not a readable Parquet file"):
+        read_table(damaged, TRAINING_SPLIT)
+    foreign = tmp_path / "foreign.parquet"
+    write_table(foreign, SPLIT, TRAINING_SPLIT)
+    with pytest.raises(TableError, match=r"foreign\.parquet: column 'corridor_id' is missing"):
+        read_table(foreign, ANOMALY_SCORES)
+
+
+def corridors() -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame(
+        {
+            "corridor_id": ["38002002", "73040007"],
+            "name": ["Le Ravin", "L'Arc"],
+            "massif_id": [8, 11],
+            "massif": ["Belledonne", "Haute-Maurienne"],
+            "observed": [True, False],
+            "deposit_x": [512_010.0, 513_010.0],
+            "deposit_y": [5_119_990.0, 5_118_990.0],
+            "deposit_elevation_m": [1450.5, np.nan],
+            "top_elevation_m": [2300.0, np.nan],
+            "area_m2": [260_000.0, 1.0],
+        },
+        geometry=[box(512_000.0, 5_119_000.0, 512_500.0, 5_120_000.0), Polygon()],
+        crs="EPSG:32632",
+    )
+
+
+def test_geotable_comes_back_with_geometry_and_coordinate_system(tmp_path):
+    path = tmp_path / "corridors.parquet"
+    write_geotable(path, corridors(), CORRIDORS)
+    back = read_geotable(path, CORRIDORS)
+    assert back.crs == "EPSG:32632"
+    assert back.geometry.geom_equals(corridors().geometry).all()
+    assert back["corridor_id"].tolist() == ["38002002", "73040007"]
+    assert back["deposit_elevation_m"].dtype == np.float32
+    assert b"1.1.0" in pq.read_schema(path).metadata[b"geo"]
+    assert pq.read_schema(path).field("area_m2").metadata[b"unit"] == b"m2"
+
+
+def test_geotable_off_its_schema_is_refused(tmp_path):
+    path = tmp_path / "corridors.parquet"
+    with pytest.raises(TableError, match=r"columns \['observed'\] are missing"):
+        write_geotable(path, corridors().drop(columns="observed"), CORRIDORS)
+    with pytest.raises(TableError, match="column 'massif_id' is not int16"):
+        write_geotable(path, corridors().assign(massif_id="x"), CORRIDORS)
+    with pytest.raises(TableError, match="table is missing"):
+        read_geotable(path, CORRIDORS)
+    assert not path.exists()
+
+
+def test_every_column_of_every_schema_has_a_unit_and_a_meaning():
+    schemas = {name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)}
+    assert len(schemas) >= 10
+    for name, schema in schemas.items():
+        for field in schema:
+            assert field.metadata, f"{name}.{field.name}"
+            assert field.metadata[b"unit"], f"{name}.{field.name}"
+            assert len(field.metadata[b"meaning"]) > 3, f"{name}.{field.name}"
