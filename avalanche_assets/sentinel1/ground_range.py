@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 FIRST_CONSISTENT_IPF = (2, 70)
 SHIFTS_S = np.arange(-500, 501) * 1e-3
 """Candidate shifts of the records' stamps."""
+MIN_RECORD_INTERVAL_S = 0.5
+"""Records of two slices that lie closer are one record."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,26 @@ class GroundRange:
 
         best = float(min(sorted(SHIFTS_S, key=abs), key=misfit))
         return replace(stamped, times=stamped.times + best, shift_s=best)
+
+    def continued(self, later: "GroundRange", delay_s: float) -> "GroundRange":
+        """This conversion with the records of the next slice after its own last one.
+
+        Before IPF 2.70 the records end up to a second before the image does.
+
+        Args:
+            later: Conversion of the next slice of the data take, of the same processor version.
+            delay_s: Its first line's time less this one's.
+        """
+        times = later.times + delay_s
+        after = times > self.times[-1] + MIN_RECORD_INTERVAL_S
+        return replace(
+            self,
+            times=np.concatenate([self.times, times[after]]),
+            slant_origin_m=np.concatenate([self.slant_origin_m, later.slant_origin_m[after]]),
+            to_ground=np.concatenate([self.to_ground, later.to_ground[after]]),
+            ground_origin_m=np.concatenate([self.ground_origin_m, later.ground_origin_m[after]]),
+            to_slant=np.concatenate([self.to_slant, later.to_slant[after]]),
+        )
 
     def sample(self, time: Floats, slant_range_m: Floats) -> Floats:
         """Sample (column) of the image; not limited to the image's width.

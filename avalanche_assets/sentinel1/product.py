@@ -217,12 +217,8 @@ class Product:
         path = orbit or self.orbit
         points = geodetic_to_ecef(lon, lat, height)
         azimuth_time, slant_range = zero_doppler(path, points)
-        line, sample = self.line_sample(azimuth_time, slant_range, path)
+        time = azimuth_time - path.seconds(self.annotation.image.first_line)
+        line = time / self.annotation.image.line_interval_s
+        sample = self.ground_range.sample(time, slant_range)
         incidence = incidence_deg(path, azimuth_time, points, ellipsoid_normal(lon, lat))
         return Location(line, sample, slant_range, azimuth_time, incidence)
-
-    def line_sample(self, azimuth_time: Floats, slant_range: Floats, orbit: Orbit) -> tuple[Floats, Floats]:
-        """Line and sample of azimuth times (seconds since the orbit's epoch) and slant ranges (metres)."""
-        time = azimuth_time - orbit.seconds(self.annotation.image.first_line)
-        line = time / self.annotation.image.line_interval_s
-        return line, self.ground_range.sample(time, slant_range)

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avalanche_assets.errors import SafeError
+from avalanche_assets.sentinel1.ground_range import GroundRange
 from avalanche_assets.sentinel1.image import CalibratedImage
 from avalanche_assets.sentinel1.orbit import Orbit, merge_orbits
 from avalanche_assets.sentinel1.product import Product
@@ -83,6 +85,16 @@ class SliceStack:
         """One orbit through the annotated state vectors of all slices."""
         return merge_orbits(product.orbit for product in self.products)
 
+    @cached_property
+    def ground_ranges(self) -> tuple[GroundRange, ...]:
+        """Each slice's conversion, continued by the next slice's where both are of one processor version."""
+        conversions = [product.ground_range for product in self.products]
+        for index, (earlier, later) in enumerate(pairwise(self.products)):
+            if earlier.ipf_version == later.ipf_version:
+                delay = _delay_s(earlier, later)
+                conversions[index] = conversions[index].continued(conversions[index + 1], delay)
+        return tuple(conversions)
+
     @property
     def denoisable(self) -> bool:
         """Whether every slice carries a usable noise annotation."""
@@ -104,14 +116,17 @@ class SliceStack:
         A point counts to the last slice that has begun; points before the first and after the last slice get
         lines outside the stack.
         """
-        line, sample = self.products[0].line_sample(azimuth_time, slant_range, orbit)
-        top = 0
-        for earlier, product in pairwise(self.products):
-            top += earlier.shape[0]
-            begun = azimuth_time >= orbit.seconds(product.annotation.image.first_line)
-            own_line, own_sample = product.line_sample(azimuth_time, slant_range, orbit)
-            line = np.where(begun, top + own_line, np.minimum(line, top))
-            sample = np.where(begun, own_sample, sample)
+        top, line, sample = 0, azimuth_time, slant_range
+        for index, (product, ground_range) in enumerate(zip(self.products, self.ground_ranges, strict=True)):
+            image = product.annotation.image
+            time = azimuth_time - orbit.seconds(image.first_line)
+            own_line, own_sample = time / image.line_interval_s, ground_range.sample(time, slant_range)
+            if index == 0:
+                line, sample = own_line, own_sample
+            else:
+                line = np.where(time >= 0, top + own_line, np.minimum(line, top))
+                sample = np.where(time >= 0, own_sample, sample)
+            top += image.lines
         return line, sample
 
 
@@ -127,12 +142,16 @@ def _require_same_pass(earlier: Product, later: Product) -> None:
 
 def _require_abutting(earlier: Product, later: Product) -> None:
     image = earlier.annotation.image
-    begin = later.annotation.image.first_line
-    expected = image.lines * image.line_interval_s
-    gap = float((begin - image.first_line) / np.timedelta64(1, "ns")) * 1e-9 - expected
+    gap = _delay_s(earlier, later) - image.lines * image.line_interval_s
     if abs(gap) > MAX_GAP_LINES * image.line_interval_s:
         word = "missing before" if gap > 0 else "overlapping at"
         raise SafeError(
-            f"{later.name}: {abs(gap) / image.line_interval_s:.1f} lines are {word} its first line {begin}, "
+            f"{later.name}: {abs(gap) / image.line_interval_s:.1f} lines are {word} its first line, "
             f"after {earlier.name}; add the slice between them or remove the duplicate"
         )
+
+
+def _delay_s(earlier: Product, later: Product) -> float:
+    """Time between the first lines of two slices."""
+    delay = later.annotation.image.first_line - earlier.annotation.image.first_line
+    return float(delay / np.timedelta64(1, "ns")) * 1e-9

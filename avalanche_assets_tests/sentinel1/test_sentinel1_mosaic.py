@@ -1,0 +1,171 @@
+"""Terrain-corrected sigma0 of one and of two slices, against an independent sampling."""
+
+import numpy as np
+import pytest
+import tiny_safe
+from pyproj import Transformer
+from scipy.ndimage import gaussian_filter, map_coordinates
+from tiny_safe import AMPLITUDE, NOISE, write_tiny_safe
+
+from avalanche_assets.errors import SafeError
+from avalanche_assets.grid import Grid
+from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
+from avalanche_assets.sentinel1.product import Product
+from avalanche_assets.sentinel1.slices import SliceStack
+from avalanche_assets.sentinel1.visibility import Visibility
+
+LINES, SAMPLES = 700, 900
+CRS = "EPSG:32632"
+RNG = np.random.default_rng(139)
+DN = (300 + 3000 * gaussian_filter(RNG.normal(size=(LINES, SAMPLES)), 3)).clip(50).round()
+
+
+def grid_inside() -> Grid:
+    """Two by two blocks (2.56 km) about the middle of the image at 1000 m height."""
+    middle = tiny_safe.ground_point(tiny_safe.START_S + LINES / 2 * 1.5e-3, 902.5e3, 1000.0)
+    x, y, _ = Transformer.from_crs("EPSG:4979", CRS, always_xy=True).transform(*middle)
+    return Grid(CRS, 20.0, round(x - 1280), round(y + 1280), 128, 128)
+
+
+GRID = grid_inside()
+DEM = (1000 + 4e3 * gaussian_filter(RNG.normal(size=GRID.shape), 6)).astype(np.float32)
+
+
+def expected_cells(product: Product, intensity: np.ndarray) -> np.ndarray:
+    """Mean of four exactly located bilinear samples, on cells off the grid's edge."""
+    rows, cols = np.meshgrid(np.arange(2, 126), np.arange(2, 126), indexing="ij")
+    transformer = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
+    total = 0.0
+    for down, right in ((-0.25, -0.25), (-0.25, 0.25), (0.25, -0.25), (0.25, 0.25)):
+        y, x = rows + down, cols + right
+        height = map_coordinates(DEM.astype(float), [y, x], order=1)
+        lon, lat = transformer.transform(GRID.west + (x + 0.5) * 20, GRID.north - (y + 0.5) * 20)
+        place = product.locate(lon, lat, height)
+        total = total + map_coordinates(intensity, [place.line, place.sample], order=1)
+    return total / 4
+
+
+def test_cells_are_the_mean_power_of_four_exactly_located_samples(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    sigma0 = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
+    expected = expected_cells(product, (DN**2 - NOISE) / AMPLITUDE**2)
+    # Single precision of the image; a location wrong by 0.001 pixel would show as 1e-4.
+    np.testing.assert_allclose(sigma0.vv[2:126, 2:126], expected, rtol=5e-5)
+    np.testing.assert_array_equal(sigma0.vv, sigma0.vh)
+    assert (sigma0.flags == 0).all()
+    assert sigma0.denoised
+
+
+def test_two_slices_give_what_one_long_image_gives(tmp_path):
+    whole = Product.open(write_tiny_safe(tmp_path / "whole", DN))
+    parts = [
+        Product.open(write_tiny_safe(tmp_path, DN[350:], first_line=350, zipped=True)),
+        Product.open(write_tiny_safe(tmp_path, DN[:350], zipped=True)),
+    ]
+    one = terrain_corrected_sigma0([whole], whole.orbit, DEM, GRID)
+    two = terrain_corrected_sigma0(parts, whole.orbit, DEM, GRID)
+    assert np.isfinite(two.vv).all()
+    # The slices' own grids resolve the ground-range shift to a millisecond: 0.01 pixel at most.
+    np.testing.assert_allclose(10 * np.log10(two.vv / one.vv), 0, atol=0.02)
+
+
+def test_only_wanted_blocks_are_filled_with_the_same_values(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    full = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
+    blocks = np.array([[False, True], [False, False]])
+    part = terrain_corrected_sigma0([product], product.orbit, DEM, GRID, blocks)
+    np.testing.assert_array_equal(part.vv[:64, 64:], full.vv[:64, 64:])
+    assert np.isfinite(part.vv).sum() == 64 * 64
+    assert (part.flags[64:] == Visibility.OUTSIDE).all()
+
+
+def test_reasons_for_missing_values_are_flagged(tmp_path):
+    dn = DN.copy()
+    dn[:300] = 0
+    dn[400:450] = 12  # below the noise of 20, inside the image
+    dem = DEM.copy()
+    dem[100:, :10] = np.nan
+    east = Grid(CRS, 20.0, GRID.west, GRID.north, 128, 128 + 640)
+    wide = np.pad(dem, ((0, 0), (0, 640)), constant_values=1000.0)
+    product = Product.open(write_tiny_safe(tmp_path, dn, ipf="003.31"))
+    sigma0 = terrain_corrected_sigma0([product], product.orbit, wide, east)
+    place = product.locate(*_centres(east), wide)
+    beyond = (place.sample < -5) | (place.sample > SAMPLES + 5) | np.isnan(wide)
+    assert (sigma0.flags[beyond] == Visibility.OUTSIDE).all()
+    inside = (place.sample > 5) & (place.sample < SAMPLES - 5)
+    assert (sigma0.flags[inside & (place.line < 295)] == Visibility.BORDER).all()
+    dark = inside & (place.line > 405) & (place.line < 445)
+    assert (sigma0.flags[dark] == Visibility.NOISE_LIMITED).all()
+    assert np.isnan(sigma0.vv[sigma0.flags != 0]).all()
+    assert np.isfinite(sigma0.vv[sigma0.flags == 0]).all()
+    assert {0, 4, 8, 16} == set(np.unique(sigma0.flags))
+
+
+def _centres(grid):
+    rows, cols = np.meshgrid(np.arange(grid.height), np.arange(grid.width), indexing="ij")
+    x, y = grid.west + (cols + 0.5) * 20, grid.north - (rows + 0.5) * 20
+    return Transformer.from_crs(CRS, "EPSG:4326", always_xy=True).transform(x, y)
+
+
+def test_unscaled_noise_is_left_in_and_said(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN, ipf="002.36"))
+    sigma0 = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
+    assert not sigma0.denoised
+    # Ground range is inverted by Newton's method for this processor, to the same samples.
+    expected = expected_cells(product, DN**2 / AMPLITUDE**2)
+    np.testing.assert_allclose(sigma0.vv[2:126, 2:126], expected, rtol=5e-5)
+
+
+@pytest.mark.parametrize(("first_line", "word"), [(380, "30.0 lines are missing"), (340, "overlapping")])
+def test_slices_that_do_not_abut_are_refused(tmp_path, first_line, word):
+    parts = [write_tiny_safe(tmp_path, DN[:350]), write_tiny_safe(tmp_path, DN[350:], first_line=first_line)]
+    with pytest.raises(SafeError, match=word):
+        SliceStack.of([Product.open(path) for path in parts])
+
+
+def test_slices_of_another_data_take_are_refused(tmp_path):
+    parts = [
+        write_tiny_safe(tmp_path, DN[:350]),
+        write_tiny_safe(tmp_path, DN[350:], first_line=350, datatake=61001),
+    ]
+    with pytest.raises(SafeError, match=r"00350: datatake_id is 61001"):
+        SliceStack.of([Product.open(path) for path in parts])
+
+
+def test_no_products_are_refused():
+    with pytest.raises(SafeError, match="no products"):
+        SliceStack.of([])
+
+
+def test_incomplete_product_is_refused_before_anything_is_read(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN, omit="noise-s1b-iw-grd-vh"))
+    with pytest.raises(SafeError, match="no noise file of polarisation VH"):
+        terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
+
+
+def test_real_consecutive_slices_abut_and_lines_are_continuous(real_data):
+    paths = [next((real_data / "safe").glob(f"*{name}*.zip")) for name in ("3768", "CEAB")]
+    stack = SliceStack.of([Product.open(path) for path in paths])
+    assert [product.name[-4:] for product in stack.products] == ["CEAB", "3768"]
+    assert stack.shape == (2 * 16685, 25368)
+    orbit = stack.orbit
+    seam = orbit.seconds(stack.products[1].annotation.image.first_line)
+    time = seam + np.arange(-2.0, 2.0, 0.125) * 1.498e-3
+    line, sample = stack.line_sample(time, np.full(time.shape, 850e3), orbit)
+    assert (np.diff(line) >= 0).all()
+    assert np.abs(np.diff(line) - 0.125).max() < 0.01
+    assert np.abs(np.diff(sample)).max() < 0.01
+
+
+def test_records_of_the_next_slice_complete_a_real_grid(real_data):
+    paths = [next((real_data / "safe").glob(f"*{name}*.zip")) for name in ("3768", "CEAB")]
+    stack = SliceStack.of([Product.open(path) for path in paths])
+    grid, orbit = stack.products[0].annotation.grid, stack.products[0].orbit
+    time = np.array([orbit.seconds(instant) for instant in grid.azimuth_time])
+    last = grid.line == grid.line.max()
+    _, sample = stack.line_sample(time, grid.slant_range_m, orbit)
+    alone = stack.products[0].ground_range.sample(
+        time - orbit.seconds(stack.products[0].annotation.image.first_line), grid.slant_range_m
+    )
+    assert np.abs(alone - grid.sample)[last].max() > 1.0
+    np.testing.assert_allclose(sample[last], grid.sample[last], atol=0.1, rtol=0)
