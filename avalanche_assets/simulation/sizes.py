@@ -1,0 +1,113 @@
+"""Sizes of a simulated season, from one for tests to one as large as the real study."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+from avalanche_assets.grid import TILE_PX
+from avalanche_assets.simulation.calendar import (
+    PredictedPass,
+    reference_passes,
+    winter_passes,
+)
+
+SizeName = Literal["tiny", "demo", "season", "full"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is simulated.
+
+    Attributes:
+        name: As on the command line.
+        tiles: Side of the elevation model in tiles of 64 cells of 20 m (1.28 km).
+        corridors: Number of corridors.
+        avalanches_per_corridor: Mean number of avalanches of a corridor in the simulated span.
+        first_winter_day: Winter acquisitions start here.
+        last_winter_day: Winter acquisitions end here.
+        references: Number of snow-free reference acquisitions.
+        full_swath: Images as large as real slices, without data beyond the elevation model.
+        learning: Settings of the training that suit the size.
+    """
+
+    name: SizeName
+    tiles: int
+    corridors: int
+    avalanches_per_corridor: float
+    first_winter_day: date
+    last_winter_day: date
+    references: int
+    full_swath: bool
+    learning: dict[str, Any]
+
+    @property
+    def side_m(self) -> float:
+        """Side of the elevation model in metres."""
+        return self.tiles * TILE_PX * 20.0
+
+    def winter(self) -> Sequence[PredictedPass]:
+        """Winter acquisitions; at least one 12-day gap and both noise formats in every size."""
+        passes = winter_passes()
+        return [item for item in passes if self.first_winter_day <= item.date <= self.last_winter_day]
+
+    def reference(self) -> Sequence[PredictedPass]:
+        """Reference acquisitions, the first ones of the calendar."""
+        return reference_passes()[: self.references]
+
+
+_WHOLE_WINTER = (date(2017, 12, 20), date(2018, 4, 22))
+
+SIZES: dict[str, Size] = {
+    "tiny": Size(
+        name="tiny",
+        tiles=7,
+        corridors=14,
+        avalanches_per_corridor=3.0,
+        first_winter_day=date(2018, 2, 2),
+        last_winter_day=date(2018, 3, 28),
+        references=2,
+        full_swath=False,
+        learning={
+            "test_dates": 2,
+            "validation_dates": 1,
+            "gap_dates": 0,
+            "base_channels": 16,
+            "epochs": 2,
+        },
+    ),
+    "demo": Size(
+        name="demo",
+        tiles=18,
+        corridors=130,
+        avalanches_per_corridor=2.0,
+        first_winter_day=_WHOLE_WINTER[0],
+        last_winter_day=_WHOLE_WINTER[1],
+        references=4,
+        full_swath=False,
+        learning={"base_channels": 16, "epochs": 4},
+    ),
+    "season": Size(
+        name="season",
+        tiles=32,
+        corridors=400,
+        avalanches_per_corridor=1.5,
+        first_winter_day=_WHOLE_WINTER[0],
+        last_winter_day=_WHOLE_WINTER[1],
+        references=4,
+        full_swath=False,
+        learning={"base_channels": 32, "epochs": 6},
+    ),
+    "full": Size(
+        name="full",
+        tiles=86,
+        corridors=3000,
+        avalanches_per_corridor=1.0,
+        first_winter_day=_WHOLE_WINTER[0],
+        last_winter_day=_WHOLE_WINTER[1],
+        references=4,
+        full_swath=True,
+        learning={},
+    ),
+}
+"""Learning: the paper's network is 64 channels wide; narrower ones train in a minute on two cores."""
