@@ -14,7 +14,7 @@ from avalanche_assets.catalogue.acquisitions import Acquisition
 from avalanche_assets.detection.table import DecisionRule, build_detections, detected_corridors
 from avalanche_assets.grid import Grid
 from avalanche_assets.patches.samples import PatchSamples
-from avalanche_assets.settings import InventorySettings, Settings, SourceSettings
+from avalanche_assets.settings import InventorySettings, Settings, SourceSettings, TerrainSettings
 from avalanche_assets.tables import ANOMALY_SCORES
 
 RULE = DecisionRule("change_threshold", "0123abcd", "budget", 3.0)
@@ -32,7 +32,8 @@ def example_settings(root: Path, *, simulated: bool = True) -> Settings:
         data_root=root,
         simulated=simulated,
         source=SourceSettings(folder=root),
-        inventory=InventorySettings(corridors=root / "corridors.gpkg"),
+        terrain=TerrainSettings(dem=root / "dem.tif"),
+        inventory=InventorySettings(corridors=root / "corridors.gpkg", events=root / "events.csv"),
     )
 
 
@@ -62,7 +63,7 @@ def fractal_elevation(shape: tuple[int, int], seed: int) -> np.ndarray:
     return (1300 + 2000 * scaled).astype(np.float32)
 
 
-def build_world(count: int = 12, shape: tuple[int, int] = (256, 256), seed: int = 5) -> World:
+def build_world(count: int = 12, shape: tuple[int, int] = (320, 320), seed: int = 5) -> World:
     rng = np.random.default_rng(seed)
     grid = Grid("EPSG:32632", 20.0, 311_040.0, 5_038_080.0, *shape)
     elevation = fractal_elevation(shape, seed)
@@ -161,16 +162,18 @@ def score_table(world: World, day: date, scores: dict[int, float], hidden: dict[
     previous = None if day == FIRST else FIRST
     rows = [
         {
-            "corridor_id": corridor,
+            "corridor_id": corridor.corridor_id,
             "acquisition_date": day,
             "previous_date": previous,
             "gap_days": None if previous is None else (day - previous).days,
             "detector": RULE.detector,
             "score": None if index in hidden else scores.get(index, float(quiet[index])),
+            "peak_x": None if index in hidden else corridor.deposit_x,
+            "peak_y": None if index in hidden else corridor.deposit_y,
             "observable": index not in hidden,
             "reason": hidden.get(index),
         }
-        for index, corridor in enumerate(world.corridors["corridor_id"])
+        for index, corridor in enumerate(world.corridors.itertuples())
     ]
     return pa.Table.from_pylist(rows, ANOMALY_SCORES)
 
@@ -191,7 +194,7 @@ def detections_of(
     day: date,
     deposits: dict[int, float],
     hidden: dict[int, str] | None = None,
-    before: gpd.GeoDataFrame | None = None,
+    earlier: pa.Table | None = None,
     seed: int = 1,
 ) -> gpd.GeoDataFrame:
     """The detections table of one pass in which exactly the corridors of `deposits` are detected."""
@@ -211,6 +214,6 @@ def detections_of(
         RULE,
         current,
         previous,
-        before,
+        ANOMALY_SCORES.empty_table() if earlier is None else earlier,
         world.grid,
     )

@@ -1,10 +1,11 @@
 """The outline of an anomaly: which pixels of a patch belong to a detection, and what lies inside.
 
-The rule is the half-maximum contour, as the width of a peak is usually measured: the background is the
-median of the patch, the peak is the largest value inside the corridor (with a margin, because deposits run
-out of the mapped corridor), and the anomaly is every pixel connected to the peak that rises at least half
-as far above the background as the peak does. A scene-wide drift moves background and peak alike and leaves
-the outline where it is, and no absolute decibel value has to fit every detector.
+The rule is the half-maximum contour, as the width of a peak is usually measured. The background is the
+median of the patch. The peak is the pixel with the largest excess over the background, weighted by nearness
+to the deposit point as the detectors look for deposits there. The anomaly is every pixel connected to the
+peak that rises at least half as far above the background as the peak does. A scene-wide drift moves
+background and peak alike and leaves the outline where it is, and no absolute decibel value has to fit every
+detector.
 """
 
 from dataclasses import dataclass
@@ -16,14 +17,13 @@ from rasterio.features import shapes
 from scipy import ndimage
 from shapely.geometry import Polygon, shape
 
+from avalanche_assets.detectors.locality import centre_weight
+
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.floating]
 
 HALF_MAXIMUM = 0.5
 """Share of the peak's excess over the background that a pixel of the anomaly reaches at least."""
-
-SEARCH_MARGIN_PX = 3
-"""The peak may lie this far outside the corridor polygon: 60 m at 20 m pixels."""
 
 
 @dataclass(frozen=True)
@@ -64,39 +64,40 @@ class OutlineStatistics:
     dvh_mean_db: float
 
 
-def search_area(inside: Mask, margin_px: int = SEARCH_MARGIN_PX) -> Mask:
-    """The corridor's pixels widened by `margin_px`: where the peak of a detection may lie."""
-    if margin_px == 0:
-        return inside
-    square = ndimage.generate_binary_structure(2, 2)
-    widened: Mask = ndimage.binary_dilation(inside, square, margin_px)
-    return widened
+def peak_pixel(anomaly: Floats) -> tuple[int, int]:
+    """Row and column of the anomaly's peak in a patch (64, 64) that has at least one value.
+
+    A neighbour's deposit at the edge of the patch does not draw the peak away from this corridor's own,
+    because the excess counts less with the distance to the deposit point.
+    """
+    weighted = np.where(np.isfinite(anomaly), _excess(anomaly) * centre_weight(), -np.inf)
+    row, col = np.unravel_index(np.argmax(weighted), anomaly.shape)
+    return int(row), int(col)
 
 
-def outline_anomaly(anomaly: Floats, search: Mask, transform: Affine) -> Outline | None:
-    """Outlines the highest anomaly inside `search`.
+def outline_anomaly(anomaly: Floats, transform: Affine) -> Outline | None:
+    """Outlines the anomaly that peaks at `peak_pixel`.
 
     Args:
-        anomaly: Anomaly map (rows, cols), larger is more anomalous, in dB or any linear scale; NaN where
-            no value.
-        search: Pixels among which the peak is sought; the anomaly may grow beyond them. Where none of
-            them has a value the whole patch is searched.
+        anomaly: Anomaly map (64, 64), larger is more anomalous, in dB or any linear scale; NaN where no
+            value.
         transform: Affine transform of the patch, in metres.
 
     Returns:
         The outline, or None where nothing in the map rises above its own median.
     """
-    finite = np.isfinite(anomaly)
-    if not finite.any():
+    if not np.isfinite(anomaly).any():
         return None
-    candidates = finite & search if (finite & search).any() else finite
-    excess = np.where(finite, anomaly - np.median(anomaly[finite]), -np.inf)
-    peak = np.unravel_index(np.argmax(np.where(candidates, excess, -np.inf)), anomaly.shape)
+    excess, peak = _excess(anomaly), peak_pixel(anomaly)
     if excess[peak] <= 0:
         return None
     regions, _ = ndimage.label(excess >= HALF_MAXIMUM * excess[peak])
     mask: Mask = ndimage.binary_fill_holes(regions == regions[peak])
     return Outline(mask, _polygon(mask, transform))
+
+
+def _excess(anomaly: Floats) -> Floats:
+    return np.where(np.isfinite(anomaly), anomaly - np.nanmedian(anomaly), -np.inf)
 
 
 def _polygon(mask: Mask, transform: Affine) -> Polygon:

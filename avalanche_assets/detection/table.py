@@ -4,7 +4,7 @@ A corridor that could not be seen is listed with the reason and never as quiet: 
 tell "no avalanche detected" from "nobody could look".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from shapely.geometry import Polygon
 
 from avalanche_assets.catalogue.acquisitions import Acquisition
-from avalanche_assets.detection.outline import Outline, outline_anomaly, outline_statistics, search_area
+from avalanche_assets.detection.outline import Outline, outline_anomaly, outline_statistics
 from avalanche_assets.detection.quality import quality_class, score_spread
-from avalanche_assets.detection.tracks import PreviousDetection, detection_id, previous_by_corridor, track
+from avalanche_assets.detection.tracks import Sighting, detection_id, sightings, track
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.grid import Grid
 from avalanche_assets.patches.samples import PatchSamples
@@ -81,7 +81,7 @@ def build_detections(
     rule: DecisionRule,
     current: Acquisition,
     previous: Acquisition | None,
-    previous_detections: gpd.GeoDataFrame | None,
+    earlier_scores: pa.Table,
     grid: Grid,
 ) -> gpd.GeoDataFrame:
     """Builds the detections table of one date.
@@ -91,13 +91,14 @@ def build_detections(
         scores: Rows of `tables.ANOMALY_SCORES` of the rule's detector and of this date.
         patches: `corridor_id`, `visible_fraction` and `wet_snow_fraction` of `tables.CORRIDOR_PATCHES`.
         samples: This date's samples of at least every detected corridor, with both polarisations and the
-            terrain channels elevation, slope, aspect and inside.
+            terrain channels elevation, slope and aspect.
         anomaly_maps: The detector's anomaly map of every sample, (len(samples), 64, 64), larger is more
             anomalous, NaN where no value.
         rule: Detector, version, operating point and threshold.
         current: This acquisition.
         previous: The previous acquisition, or None.
-        previous_detections: The previous acquisition's detections table, or None.
+        earlier_scores: Rows of `tables.ANOMALY_SCORES` of the rule's detector at the season's earlier
+            dates, from which the tracks follow; no rows at the first date.
         grid: The analysis grid.
 
     Returns:
@@ -115,7 +116,7 @@ def build_detections(
     if missing:
         raise DetectorError(f"detections of {current.date}: no patches of the detected corridors {missing}")
     spread = score_spread(np.array([row["score"] for row in score_rows.values()], dtype=np.float64))
-    before = previous_by_corridor(previous_detections)
+    before = sightings(earlier_scores, rule.threshold)
 
     rows = []
     for corridor in corridors.itertuples():
@@ -124,7 +125,7 @@ def build_detections(
         row = _row(corridor, score_row, patch_row, rule, current, previous)
         if corridor.corridor_id in detected:
             index = sample_rows[corridor.corridor_id]
-            outline = _outline(corridor, samples, index, anomaly_maps[index], grid)
+            outline = _outline(corridor, anomaly_maps[index], grid)
             margin = (row["score"] - rule.threshold) / spread
             row |= _evidence(row, outline, samples, index, margin, patch_row, before)
         rows.append(row)
@@ -161,12 +162,9 @@ def _row(
     }
 
 
-def _outline(
-    corridor: Any, samples: PatchSamples, index: int, anomaly: NDArray[np.float32], grid: Grid
-) -> Outline | None:
-    inside = samples.channel("inside", np.array([index]))[0] > 0.5
+def _outline(corridor: Any, anomaly: NDArray[np.float32], grid: Grid) -> Outline | None:
     window = grid.window_around(corridor.deposit_x, corridor.deposit_y, anomaly.shape[0])
-    return outline_anomaly(anomaly, search_area(inside), grid.subgrid(window).transform)
+    return outline_anomaly(anomaly, grid.subgrid(window).transform)
 
 
 def _evidence(
@@ -176,10 +174,10 @@ def _evidence(
     index: int,
     margin: float,
     patch_row: Mapping[str, Any],
-    before: Mapping[str, PreviousDetection],
+    before: Mapping[str, Sequence[Sighting]],
 ) -> dict[str, Any]:
     polygon = outline.polygon if outline else Polygon()
-    seen = track(row["corridor_id"], polygon, row["acquisition_date"], before)
+    seen = track(polygon, row["acquisition_date"], before.get(row["corridor_id"], ()))
     evidence: dict[str, Any] = {
         "geometry": polygon,
         "new_or_persisting": seen.state,

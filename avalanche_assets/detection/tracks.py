@@ -1,28 +1,31 @@
-"""Tracks: whether a detection is new or was already seen at the previous acquisition.
+"""Tracks: whether a detection is new or was already seen at earlier acquisitions.
 
 A deposit stays visible for weeks, so each pass detects some of them again. A detection persists when the
-same corridor was detected at the previous acquisition and both outlines lie within `SAME_DEPOSIT_M` of each
-other: three pixels, the geolocation and outline accuracy to expect of 20 m radar pixels.
+same corridor was detected at the previous acquisition with its peak inside the present outline or within
+`SAME_DEPOSIT_M` of it: three pixels, the geolocation and outline accuracy to expect of 20 m radar pixels.
+Tracks follow from the scores of the season's earlier dates, not from earlier detection tables, so that
+every date can be made, and made again, on its own. A date at which the corridor could not be seen neither
+counts nor ends a track.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-import geopandas as gpd
+import pyarrow as pa
+from shapely.geometry import Point
 from shapely.geometry.base import BaseGeometry
 
 SAME_DEPOSIT_M = 60.0
 
 
 @dataclass(frozen=True)
-class PreviousDetection:
-    """What the track needs of a detection at the previous acquisition."""
+class Sighting:
+    """A corridor at an earlier date at which it could be seen; `peak` is None where nothing was detected."""
 
-    outline: BaseGeometry
-    first_seen: date
-    times_seen: int
+    day: date
+    peak: Point | None
 
 
 @dataclass(frozen=True)
@@ -45,22 +48,26 @@ def detection_id(corridor_id: str, day: date, detector: str) -> str:
     return f"{corridor_id}-{day:%Y%m%d}-{detector}"
 
 
-def previous_by_corridor(detections: gpd.GeoDataFrame | None) -> dict[str, PreviousDetection]:
-    """The detections of the previous acquisition's table by corridor; none for no table."""
-    if detections is None:
-        return {}
-    found = detections[detections["is_detection"].astype(bool)]
-    return {
-        row.corridor_id: PreviousDetection(row.geometry, row.first_seen, int(row.times_seen))
-        for row in found.itertuples()
-    }
+def sightings(scores: pa.Table, threshold: float) -> dict[str, list[Sighting]]:
+    """What was seen in every corridor at earlier dates, latest first.
+
+    Args:
+        scores: Rows of `tables.ANOMALY_SCORES` of one detector at any number of dates.
+        threshold: A score at or above it is a detection.
+    """
+    found: dict[str, list[Sighting]] = {}
+    rows = [row for row in scores.to_pylist() if row["observable"]]
+    for row in sorted(rows, key=lambda row: row["acquisition_date"], reverse=True):
+        peak = Point(row["peak_x"], row["peak_y"]) if row["score"] >= threshold else None
+        found.setdefault(row["corridor_id"], []).append(Sighting(row["acquisition_date"], peak))
+    return found
 
 
-def track(
-    corridor_id: str, outline: BaseGeometry, day: date, previous: Mapping[str, PreviousDetection]
-) -> Track:
-    """The track of one detection, given the detections of the previous acquisition."""
-    before = previous.get(corridor_id)
-    if before is None or not outline.dwithin(before.outline, SAME_DEPOSIT_M):
-        return Track("new", day, 1)
-    return Track("persisting", before.first_seen, before.times_seen + 1)
+def track(outline: BaseGeometry, day: date, before: Sequence[Sighting]) -> Track:
+    """The track of a detection with `outline`, given the corridor's earlier sightings, latest first."""
+    first_seen, times_seen = day, 1
+    for sighting in before:
+        if sighting.peak is None or not sighting.peak.dwithin(outline, SAME_DEPOSIT_M):
+            break
+        first_seen, times_seen = sighting.day, times_seen + 1
+    return Track("persisting" if times_seen > 1 else "new", first_seen, times_seen)

@@ -1,10 +1,10 @@
 """The detections table: schema, tracks, quality, and corridors that could not be seen."""
 
-from dataclasses import replace
 from datetime import date
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
 import pytest
 from detection_world import (
     FIRST,
@@ -17,13 +17,13 @@ from detection_world import (
     patch_table,
     score_table,
 )
-from shapely.geometry import box
+from shapely.geometry import Point, box
 
 from avalanche_assets.detection.quality import quality_class, score_spread
 from avalanche_assets.detection.table import NOT_SCORED, DecisionRule, build_detections
-from avalanche_assets.detection.tracks import detection_id, previous_by_corridor, track
+from avalanche_assets.detection.tracks import Sighting, detection_id, sightings, track
 from avalanche_assets.errors import DetectorError
-from avalanche_assets.tables import DETECTIONS, read_geotable, write_geotable
+from avalanche_assets.tables import ANOMALY_SCORES, DETECTIONS, read_geotable, write_geotable
 
 HIDDEN = {2: "layover or shadow", 3: "no previous acquisition within 24 days"}
 
@@ -35,8 +35,8 @@ def world():
 
 @pytest.fixture(scope="module")
 def second(world):
-    first = detections_of(world, FIRST, {0: 6.0, 1: 5.0})
-    return detections_of(world, SECOND, {0: 6.0, 5: 7.0}, HIDDEN, before=first)
+    first = score_table(world, FIRST, {0: 6.0, 1: 5.0}, {})
+    return detections_of(world, SECOND, {0: 6.0, 5: 7.0}, HIDDEN, first)
 
 
 def test_every_corridor_has_one_row(world, second):
@@ -53,17 +53,6 @@ def test_table_round_trips_with_both_geometries(second, tmp_path):
     assert back.crs == second.crs
     assert back.loc[0, "first_seen"] == FIRST
     assert back.loc[0, "window_end"] == acquisition(SECOND).overpass
-
-
-def test_track_survives_the_round_trip_of_the_previous_table(world, second, tmp_path):
-    path = tmp_path / "detections.parquet"
-    write_geotable(path, second, DETECTIONS)
-    third = detections_of(world, date(2018, 1, 9), {0: 6.0}, before=read_geotable(path, DETECTIONS))
-    assert third.loc[0, ["new_or_persisting", "first_seen", "times_seen"]].tolist() == [
-        "persisting",
-        FIRST,
-        3,
-    ]
 
 
 def test_corridor_that_could_not_be_seen_is_never_quiet(second):
@@ -85,7 +74,7 @@ def test_corridor_without_score_is_listed_as_not_observable(world):
         RULE,
         acquisition(SECOND),
         None,
-        None,
+        ANOMALY_SCORES.empty_table(),
         world.grid,
     )
     assert len(found) == len(world.corridors)
@@ -119,8 +108,8 @@ def test_detection_seen_before_persists_and_another_is_new(second):
 
 
 def test_same_inputs_give_the_same_table(world, second):
-    first = detections_of(world, FIRST, {0: 6.0, 1: 5.0})
-    again = detections_of(world, SECOND, {0: 6.0, 5: 7.0}, HIDDEN, before=first)
+    first = score_table(world, FIRST, {0: 6.0, 1: 5.0}, {})
+    again = detections_of(world, SECOND, {0: 6.0, 5: 7.0}, HIDDEN, first)
     assert again.equals(second)
 
 
@@ -144,23 +133,44 @@ def test_detected_corridor_without_patches_is_refused(world):
             RULE,
             acquisition(SECOND),
             acquisition(FIRST),
-            None,
+            ANOMALY_SCORES.empty_table(),
             world.grid,
         )
 
 
-@pytest.mark.parametrize(("gap", "state"), [(0, "persisting"), (60, "persisting"), (61, "new")])
-def test_outlines_within_60_m_are_the_same_deposit(second, gap, state):
-    before = previous_by_corridor(second)
-    outline = replace(before["73040001"], outline=box(0, 0, 100, 100))
-    found = track("73040001", box(100 + gap, 0, 200 + gap, 100), date(2018, 1, 9), {"73040001": outline})
-    assert found.state == state
+@pytest.mark.parametrize(("gap", "state"), [(-50, "persisting"), (60, "persisting"), (61, "new")])
+def test_peak_within_60_m_of_the_outline_is_the_same_deposit(gap, state):
+    before = [Sighting(FIRST, Point(100 + gap, 50))]
+    assert track(box(0, 0, 100, 100), SECOND, before).state == state
 
 
-def test_previous_table_without_detection_makes_everything_new(second):
-    quiet = second.assign(is_detection=False)
-    assert previous_by_corridor(quiet) == {}
-    assert track("73040001", box(0, 0, 1, 1), SECOND, {}).times_seen == 1
+def test_track_counts_back_to_the_first_date_without_detection(world):
+    days = [date(2017, 12, 16), date(2017, 12, 22), FIRST, SECOND]
+    tables = [
+        score_table(world, days[0], {0: 6.0}, {}),
+        score_table(world, days[1], {}, {}),
+        score_table(world, days[2], {0: 6.0}, {}),
+        score_table(world, days[3], {0: 6.0}, {}),
+    ]
+    before = sightings(pa.concat_tables(tables), RULE.threshold)["73040001"]
+    peak = before[0].peak
+    found = track(peak.buffer(50), date(2018, 1, 9), before)
+    assert (found.state, found.first_seen, found.times_seen) == ("persisting", FIRST, 3)
+
+
+def test_track_neither_ends_nor_counts_where_nobody_could_look(world):
+    tables = [
+        score_table(world, FIRST, {0: 6.0}, {}),
+        score_table(world, SECOND, {}, {0: "layover or shadow"}),
+    ]
+    before = sightings(pa.concat_tables(tables), RULE.threshold)["73040001"]
+    found = track(before[0].peak.buffer(50), date(2018, 1, 9), before)
+    assert (found.first_seen, found.times_seen) == (FIRST, 2)
+
+
+def test_detection_without_earlier_sighting_is_new():
+    found = track(box(0, 0, 1, 1), SECOND, [])
+    assert (found.state, found.first_seen, found.times_seen) == ("new", SECOND, 1)
 
 
 @pytest.mark.parametrize(

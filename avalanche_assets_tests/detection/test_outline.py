@@ -11,11 +11,10 @@ from avalanche_assets.detection.outline import (
     circular_mean_deg,
     outline_anomaly,
     outline_statistics,
-    search_area,
+    peak_pixel,
 )
 
 TRANSFORM = Affine(20.0, 0.0, 300_000.0, 0.0, -20.0, 5_000_000.0)
-EVERYWHERE = np.ones((64, 64), bool)
 
 
 def plateau(height: float = 6.0, background: float = 0.0) -> np.ndarray:
@@ -25,7 +24,7 @@ def plateau(height: float = 6.0, background: float = 0.0) -> np.ndarray:
 
 
 def test_outline_is_the_plateau_at_its_place_and_area():
-    outline = outline_anomaly(plateau(), EVERYWHERE, TRANSFORM)
+    outline = outline_anomaly(plateau(), TRANSFORM)
     expected = box(300_000 + 40 * 20, 5_000_000 - 36 * 20, 300_000 + 44 * 20, 5_000_000 - 30 * 20)
     assert outline.polygon.equals(expected)
     assert outline.polygon.area == 6 * 4 * 400
@@ -35,8 +34,8 @@ def test_outline_is_the_plateau_at_its_place_and_area():
 def test_outline_does_not_depend_on_drift_or_unit(drift, scale):
     rng = np.random.default_rng(0)
     values = plateau() + rng.uniform(0, 1, (64, 64)).astype(np.float32)
-    expected = outline_anomaly(values, EVERYWHERE, TRANSFORM)
-    found = outline_anomaly(values * scale + drift, EVERYWHERE, TRANSFORM)
+    expected = outline_anomaly(values, TRANSFORM)
+    found = outline_anomaly(values * scale + drift, TRANSFORM)
     # Rounding in float32 may move single pixels that lie on the contour.
     assert np.sum(found.mask != expected.mask) <= 1
 
@@ -45,7 +44,7 @@ def test_pixels_below_half_of_the_peak_are_outside():
     values = plateau(height=6.0)
     values[36, 40:44] = 2.9
     values[29, 40:44] = 3.0
-    outline = outline_anomaly(values, EVERYWHERE, TRANSFORM)
+    outline = outline_anomaly(values, TRANSFORM)
     assert not outline.mask[36].any()
     assert outline.mask[29, 40:44].all()
 
@@ -53,61 +52,50 @@ def test_pixels_below_half_of_the_peak_are_outside():
 def test_a_second_anomaly_that_is_not_connected_stays_outside():
     values = plateau()
     values[5:10, 5:10] = 5.0
-    outline = outline_anomaly(values, EVERYWHERE, TRANSFORM)
+    outline = outline_anomaly(values, TRANSFORM)
     assert not outline.mask[5:10, 5:10].any()
 
 
-def test_peak_is_sought_in_the_corridor_although_a_neighbour_is_stronger():
+def test_peak_near_the_deposit_point_wins_over_a_stronger_neighbour_at_the_edge():
     values = plateau(height=4.0)
     values[5:10, 5:10] = 12.0
-    search = np.zeros((64, 64), bool)
-    search[28:40, 38:46] = True
-    outline = outline_anomaly(values, search, TRANSFORM)
+    outline = outline_anomaly(values, TRANSFORM)
     assert outline.mask.sum() == 24
     assert outline.mask[33, 41]
 
 
-def test_whole_patch_is_searched_where_the_corridor_has_no_value():
-    search = np.zeros((64, 64), bool)
-    search[:4, :4] = True
+def test_peak_is_inside_the_outline():
     values = plateau()
-    values[:4, :4] = np.nan
-    assert outline_anomaly(values, search, TRANSFORM).mask.sum() == 24
+    values[32, 42] = 9.0
+    assert peak_pixel(values) == (32, 42)
+    assert outline_anomaly(values, TRANSFORM).mask[32, 42]
 
 
 def test_holes_are_filled_and_missing_values_do_not_spread():
     values = plateau()
     values[32, 41] = np.nan
     values[0:20] = np.nan
-    outline = outline_anomaly(values, EVERYWHERE, TRANSFORM)
+    outline = outline_anomaly(values, TRANSFORM)
     assert outline.polygon.area == 24 * 400
     assert not outline.polygon.interiors
 
 
 def test_flat_or_empty_map_has_no_outline():
-    assert outline_anomaly(np.zeros((64, 64), np.float32), EVERYWHERE, TRANSFORM) is None
-    assert outline_anomaly(np.full((64, 64), np.nan, np.float32), EVERYWHERE, TRANSFORM) is None
+    assert outline_anomaly(np.zeros((64, 64), np.float32), TRANSFORM) is None
+    assert outline_anomaly(np.full((64, 64), np.nan, np.float32), TRANSFORM) is None
 
 
 @given(seed=st.integers(0, 10_000))
 def test_polygon_is_valid_and_has_the_area_of_its_pixels(seed):
     values = np.random.default_rng(seed).normal(size=(64, 64)).astype(np.float32)
     values[20:30, 20:30] += 1.5
-    outline = outline_anomaly(values, EVERYWHERE, TRANSFORM)
+    outline = outline_anomaly(values, TRANSFORM)
     assert outline.polygon.is_valid
     assert outline.polygon.area == outline.mask.sum() * 400
 
 
-def test_search_area_is_widened_by_three_pixels_in_every_direction():
-    inside = np.zeros((64, 64), bool)
-    inside[30, 30] = True
-    expected = np.zeros((64, 64), bool)
-    expected[27:34, 27:34] = True
-    np.testing.assert_array_equal(search_area(inside), expected)
-
-
 def test_statistics_are_those_of_the_pixels_inside():
-    outline = outline_anomaly(plateau(), EVERYWHERE, TRANSFORM)
+    outline = outline_anomaly(plateau(), TRANSFORM)
     elevation = np.broadcast_to(2000.0 - 10 * np.arange(64)[:, None], (64, 64))
     aspect = np.full((64, 64), 350.0)
     aspect[:, 42:] = 20.0
@@ -129,7 +117,7 @@ def test_statistics_are_those_of_the_pixels_inside():
 
 
 def test_statistics_without_any_value_are_missing_not_zero():
-    outline = outline_anomaly(plateau(), EVERYWHERE, TRANSFORM)
+    outline = outline_anomaly(plateau(), TRANSFORM)
     nothing = np.full((64, 64), np.nan)
     found = outline_statistics(
         outline, elevation=nothing, slope=nothing, aspect=nothing, dvv=nothing, dvh=nothing
