@@ -1,10 +1,13 @@
 """The four channels the VAE sees, scaled to [-1, 1], and the way back to physical units.
 
-VV*, VV*_old, slope and "angle or orientation" after Sinha et al. 2019, section 2. The paper's discussion
-calls the last one the orientation of the mountain, so it is the aspect here. The scaling is a choice of
-this project: tanh cannot reproduce unbounded dB, so VV* is clipped to ±15 dB. A pixel without a value
-becomes 0: no change against the reference, flat, facing south.
+VV*, VV*_old, slope and "angle or orientation (additional measurements provided by SAR)" after Sinha et al.
+2019, section 2. Which angle it was is open: the paper's discussion calls it the orientation of the mountain,
+the aspect; a SAR product provides the incidence. `learning.angle` chooses. The scaling is a choice of this
+project: tanh cannot reproduce unbounded dB, so VV* is clipped to ±15 dB. A pixel without a value becomes 0:
+no change against the reference, and for the aspect of flat ground the middle of its range.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,30 +20,41 @@ SCALING: dict[str, tuple[float, float]] = {
     "vv_star_old": (0.0, CLIP_DB),
     "slope": (0.0, 90.0),
     "aspect": (180.0, 180.0),
+    "local_incidence": (0.0, 90.0),
 }
-"""Per channel, in the network's order: the value that becomes 0, and the distance to it that becomes 1."""
-CHANNELS = tuple(SCALING)
-UNITS = ("dB", "dB", "deg", "deg")
+"""Per channel, in dB or degrees: the value that becomes 0, and the distance to it that becomes 1."""
 
 
-def _column(position: int) -> NDArray[np.float32]:
-    values = [pair[position] for pair in SCALING.values()]
+def network_channels(angle: str) -> tuple[str, ...]:
+    """The network's channels in their order; `angle` is ``aspect`` or ``local_incidence``."""
+    return ("vv_star", "vv_star_old", "slope", angle)
+
+
+def _column(channels: Sequence[str], position: int) -> NDArray[np.float32]:
+    values = [SCALING[name][position] for name in channels]
     return np.array(values, np.float32)[None, :, None, None]
 
 
-def physical_input(samples: PatchSamples, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The chosen samples (n, 4, 64, 64) in dB and degrees, clipped to the scaled range; NaN stays."""
-    images = np.stack([samples.channel(name, rows) for name in CHANNELS], axis=1)
-    centre, reach = _column(0), _column(1)
+def physical_input(
+    samples: PatchSamples, rows: NDArray[np.int64], channels: Sequence[str]
+) -> NDArray[np.float32]:
+    """The chosen samples (n, 4, 64, 64) in dB and degrees, clipped to the scaled range; NaN stays.
+
+    Raises:
+        DetectorError: A channel was not loaded.
+    """
+    images = np.stack([samples.channel(name, rows) for name in channels], axis=1)
+    centre, reach = _column(channels, 0), _column(channels, 1)
     clipped: NDArray[np.float32] = np.clip(images, centre - reach, centre + reach)
     return clipped
 
 
-def scale(images: NDArray[np.float32]) -> NDArray[np.float32]:
+def scale(images: NDArray[np.float32], channels: Sequence[str]) -> NDArray[np.float32]:
     """Physical channels (n, 4, 64, 64) to [-1, 1]; NaN becomes 0."""
-    return np.asarray(np.nan_to_num((images - _column(0)) / _column(1), nan=0.0), np.float32)
+    scaled = (images - _column(channels, 0)) / _column(channels, 1)
+    return np.asarray(np.nan_to_num(scaled, nan=0.0), np.float32)
 
 
-def unscale(images: NDArray[np.float32]) -> NDArray[np.float32]:
+def unscale(images: NDArray[np.float32], channels: Sequence[str]) -> NDArray[np.float32]:
     """Scaled channels (n, 4, 64, 64) back to dB and degrees."""
-    return images * _column(1) + _column(0)
+    return images * _column(channels, 1) + _column(channels, 0)

@@ -27,7 +27,7 @@ from avalanche_assets.detectors.description import (
     version_of,
     write_description,
 )
-from avalanche_assets.detectors.inputs import CHANNELS, SCALING, UNITS, physical_input, unscale
+from avalanche_assets.detectors.inputs import SCALING, network_channels, physical_input, unscale
 from avalanche_assets.detectors.locality import smooth
 from avalanche_assets.detectors.network import VaeNetwork
 from avalanche_assets.detectors.vae_training import (
@@ -42,13 +42,18 @@ from avalanche_assets.patches.samples import PatchSamples
 from avalanche_assets.settings import LearningSettings
 from avalanche_assets.tables import PATCH_SIZE
 
-CONFIGURATION: dict[str, Any] = {
-    "channels": list(CHANNELS),
-    "units": list(UNITS),
-    "scaling": {name: list(pair) for name, pair in SCALING.items()},
-    "patch_size": PATCH_SIZE,
-}
-"""What a stored network must agree on with this code, or its scores would mean something else."""
+NETWORK_CHANNELS = 4
+
+
+def configuration(angle: str) -> dict[str, Any]:
+    """What a stored network must agree on with this code, or its scores would mean something else."""
+    channels = network_channels(angle)
+    return {
+        "channels": list(channels),
+        "units": ["dB", "dB", "deg", "deg"],
+        "scaling": {name: list(SCALING[name]) for name in channels},
+        "patch_size": PATCH_SIZE,
+    }
 
 
 class Vae:
@@ -79,6 +84,11 @@ class Vae:
         return self._trained
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels the network was trained on, in their order."""
+        return tuple(self.description["channels"])
+
+    @property
     def version(self) -> str:
         """Hash over weights, configuration, training settings and history."""
         return version_of(self.description)
@@ -97,10 +107,10 @@ class Vae:
         """
         start = perf_counter()
         with reproducible(settings.seed, settings.threads):
-            network = VaeNetwork(len(CHANNELS), settings.base_channels, settings.latent_size)
+            network = VaeNetwork(NETWORK_CHANNELS, settings.base_channels, settings.latent_size)
             best_epoch, history = train_network(network, samples, validation, settings, progress)
         content = {
-            **CONFIGURATION,
+            **configuration(settings.angle),
             "settings": settings.model_dump(mode="json"),
             "trained_on": {
                 "samples": len(samples),
@@ -130,7 +140,7 @@ class Vae:
         scores = np.full(len(samples), np.nan)
         with torch.inference_mode():
             for rows in batches(len(samples), SCORING_BATCH):
-                images = network_input(samples, rows)
+                images = network_input(samples, rows, self.channels)
                 error = (images - self._network(images)[0]).double().square().mean(dim=(1, 2, 3))
                 scores[rows] = np.where(scorable(samples, rows), error.numpy(), np.nan)
         return scores
@@ -139,15 +149,16 @@ class Vae:
         """What the network sees and what it makes of it, for pictures and residuals.
 
         Returns:
-            Input and reconstruction, each (n, 4, 64, 64) in the order of `CHANNELS`, dB and degrees; VV*
+            Input and reconstruction, each (n, 4, 64, 64) in the order of `channels`, dB and degrees; VV*
             clipped to ±15 dB; the input is NaN where no value, the reconstruction nowhere.
         """
-        inputs = np.empty((len(samples), len(CHANNELS), PATCH_SIZE, PATCH_SIZE), np.float32)
+        inputs = np.empty((len(samples), NETWORK_CHANNELS, PATCH_SIZE, PATCH_SIZE), np.float32)
         rebuilt = np.empty_like(inputs)
         with torch.inference_mode():
             for rows in batches(len(samples), SCORING_BATCH):
-                inputs[rows] = physical_input(samples, rows)
-                rebuilt[rows] = unscale(self._network(network_input(samples, rows))[0].numpy())
+                inputs[rows] = physical_input(samples, rows, self.channels)
+                output = self._network(network_input(samples, rows, self.channels))[0]
+                rebuilt[rows] = unscale(output.numpy(), self.channels)
         return inputs, rebuilt
 
     def anomaly_map(self, samples: PatchSamples) -> NDArray[np.float32]:
@@ -183,9 +194,10 @@ class Vae:
             DetectorError: A file is missing, altered, of another format, or computed with other channels.
         """
         description = read_description(folder, cls.name)
-        require_equal(folder, description, CONFIGURATION)
+        angle = "local_incidence" if "local_incidence" in description.get("channels", ()) else "aspect"
+        require_equal(folder, description, configuration(angle))
         settings = description["settings"]
-        network = VaeNetwork(len(CHANNELS), settings["base_channels"], settings["latent_size"])
+        network = VaeNetwork(NETWORK_CHANNELS, settings["base_channels"], settings["latent_size"])
         path = folder / _weights_name(description)
         remedy = f"materialise the asset of {cls.name!r} again"
         if not path.exists():

@@ -6,7 +6,7 @@ gives the same bits again; with other thread counts the weights differ slightly.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avalanche_assets.detectors.base import Epoch, Progress, batches
-from avalanche_assets.detectors.inputs import physical_input, scale
+from avalanche_assets.detectors.inputs import network_channels, physical_input, scale
 from avalanche_assets.detectors.network import VaeNetwork, kl_divergence, reconstruction_error
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.patches.samples import PatchSamples
@@ -44,9 +44,9 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
             torch.set_num_threads(threads_before)
 
 
-def network_input(samples: PatchSamples, rows: NDArray[np.int64]) -> Tensor:
+def network_input(samples: PatchSamples, rows: NDArray[np.int64], channels: Sequence[str]) -> Tensor:
     """Scaled channels of the chosen samples, float32 (n, 4, 64, 64), channels last in memory."""
-    images = torch.from_numpy(scale(physical_input(samples, rows)))
+    images = torch.from_numpy(scale(physical_input(samples, rows, channels), channels))
     return images.contiguous(memory_format=torch.channels_last)
 
 
@@ -107,7 +107,7 @@ def _train_epoch(
     totals = np.zeros(2)
     sums = np.zeros((2, settings.latent_size))
     for rows in _shuffled(len(samples), settings.batch_size, settings.seed, epoch):
-        images = network_input(samples, rows)
+        images = network_input(samples, rows, network_channels(settings.angle))
         optimiser.zero_grad(set_to_none=True)
         reconstruction, mean, log_variance = network(images)
         error = reconstruction_error(images, reconstruction)
@@ -131,7 +131,7 @@ def _train_epoch(
         reconstruction=float(error_mean),
         kl=float(divergence_mean),
         active_units=int((second - first**2 > ACTIVE_VARIANCE).sum()),
-        validation_loss=_mean_code_loss(network, validation, settings.kl_weight),
+        validation_loss=_mean_code_loss(network, validation, settings),
     )
 
 
@@ -141,7 +141,9 @@ def _shuffled(count: int, batch_size: int, seed: int, epoch: int) -> list[NDArra
     return np.array_split(order, math.ceil(count / batch_size))
 
 
-def _mean_code_loss(network: VaeNetwork, samples: PatchSamples | None, kl_weight: float) -> float | None:
+def _mean_code_loss(
+    network: VaeNetwork, samples: PatchSamples | None, settings: LearningSettings
+) -> float | None:
     """Mean loss per patch with the mean latent code, so that it does not depend on a random draw."""
     if samples is None or len(samples) == 0:
         return None
@@ -149,10 +151,10 @@ def _mean_code_loss(network: VaeNetwork, samples: PatchSamples | None, kl_weight
     total = 0.0
     with torch.inference_mode():
         for rows in batches(len(samples), SCORING_BATCH):
-            images = network_input(samples, rows)
+            images = network_input(samples, rows, network_channels(settings.angle))
             reconstruction, mean, log_variance = network(images)
             loss = reconstruction_error(images, reconstruction)
-            loss = loss + kl_weight * kl_divergence(mean, log_variance)
+            loss = loss + settings.kl_weight * kl_divergence(mean, log_variance)
             total += loss.double().sum().item()
     return total / len(samples)
 

@@ -245,6 +245,20 @@ def test_training_on_all_uses_positives_too(simulated_season, small_settings, sp
     assert summary.samples == role_mask(simulated_season, split, "train").sum()
 
 
+def test_local_incidence_can_take_the_place_of_the_aspect(quick, simulated_season, small_settings, tmp_path):
+    samples = simulated_season.samples.subset(np.arange(40))
+    with_incidence = replace(
+        samples, terrain={**samples.terrain, "local_incidence": 50 + 0 * samples.terrain["slope"]}
+    )
+    vae = Vae()
+    vae.fit(with_incidence, small_settings.model_copy(update={"angle": "local_incidence", "epochs": 1}))
+    vae.save(tmp_path)
+    assert Vae.load(tmp_path).channels == ("vv_star", "vv_star_old", "slope", "local_incidence")
+    assert Vae.load(tmp_path).reconstruct(with_incidence)[0][:, 3] == pytest.approx(50)
+    with pytest.raises(DetectorError, match="no channel 'local_incidence'"):
+        vae.score(samples)
+
+
 def test_no_samples_give_no_scores(quick, simulated_season):
     nothing = simulated_season.samples.subset(np.zeros(0, np.int64))
     for detector in (quick, VaeLocal(quick), ChangeThreshold()):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from avalanche_assets.detectors.inputs import CHANNELS, physical_input, scale, unscale
+from avalanche_assets.detectors.inputs import network_channels, physical_input, scale, unscale
 from avalanche_assets.detectors.network import VaeNetwork, kl_divergence, reconstruction_error
 from avalanche_assets.detectors.vae_training import reproducible
 
@@ -63,8 +63,9 @@ def test_channels_are_scaled_by_documented_ranges(samples_of):
     patches[1, 0, 0], patches[1, 0, 1] = 99.0, np.nan
     terrain = {name: np.full((1, 64, 64), value) for name, value in (("slope", 45.0), ("aspect", 270.0))}
     samples = samples_of(patches, previous=[0], terrain=terrain)
-    scaled = scale(physical_input(samples, np.array([0])))[0]
-    assert CHANNELS == ("vv_star", "vv_star_old", "slope", "aspect")
+    channels = network_channels("aspect")
+    scaled = scale(physical_input(samples, np.array([0]), channels), channels)[0]
+    assert channels == ("vv_star", "vv_star_old", "slope", "aspect")
     np.testing.assert_allclose(scaled[:, 9, 9], [-0.5, 0.2, 0.5, 0.5], rtol=1e-6)
     assert scaled[0, 0, 0] == 1.0  # clipped at +15 dB
     assert scaled[0, 0, 1] == 0.0  # no value
@@ -73,7 +74,10 @@ def test_channels_are_scaled_by_documented_ranges(samples_of):
 
 def test_unscaling_undoes_scaling_within_the_range():
     images = np.random.default_rng(2).uniform(0, 14, (2, 4, 64, 64)).astype(np.float32)
-    np.testing.assert_allclose(unscale(scale(images)), images, atol=1e-4)  # float32 at 360 degrees
+    for channels in map(network_channels, ("aspect", "local_incidence")):
+        np.testing.assert_allclose(
+            unscale(scale(images, channels), channels), images, atol=1e-4
+        )  # float32 at 360 degrees
 
 
 def test_training_context_restores_random_state_and_threads():
