@@ -182,6 +182,24 @@ DETECTIONS = pa.schema(
 )
 """Without the geometry columns: `geometry` (anomaly outline, empty without detection) is GeoParquet's."""
 
+SEASON_SUMMARY = pa.schema(
+    [
+        ACQUISITION_DATE,
+        column("gap_days", pa.int16(), "days since the previous acquisition, null without one", "d"),
+        column("massif_id", pa.int16(), "official number of the massif"),
+        column("massif", pa.string(), "name of the massif"),
+        column("corridors", pa.int32(), "corridors of the massif"),
+        column("new", pa.int32(), "new detections"),
+        column("persisting", pa.int32(), "detections already seen at earlier dates"),
+        column("quality_a", pa.int32(), "detections of quality A"),
+        column("quality_b", pa.int32(), "detections of quality B"),
+        column("quality_c", pa.int32(), "detections of quality C"),
+        column("quiet", pa.int32(), "corridors seen, nothing detected"),
+        column("not_observable", pa.int32(), "corridors that could not be judged"),
+    ]
+)
+"""One row a date and massif: the activity of a season."""
+
 
 def _check(found: pa.Schema, expected: pa.Schema, path: Path, *, extra: bool = False) -> None:
     for field in expected:
