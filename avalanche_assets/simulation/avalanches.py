@@ -5,13 +5,14 @@ percentile 12,000 m2), half those that Sentinel-1 services map (log-normal, mean
 deviation 0.79). With 4,000 m2 and 2 dB as the limit of visibility, two thirds of the recorded avalanches are
 visible to the radar, and a quarter of the visible ones are not recorded.
 
-Source: statistics of the French avalanche survey (EPA) 2002-2017 (areas, interval widths, place of deposits in
-the corridor, clustering) and of Norwegian Sentinel-1 detections (areas, brightening in VV and VH).
+Source: statistics of the French avalanche survey (EPA) 2002-2017 (areas, interval widths, place of deposits
+in the corridor, clustering) and of Norwegian Sentinel-1 detections (areas, brightening in VV and VH).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import shapely
@@ -45,6 +46,9 @@ INTERVAL_DAYS = np.array([0, 1, 2, 3, 6, 12, 30, 100])
 INTERVAL_SHARE = np.array([0.29, 0.51, 0.63, 0.72, 0.84, 0.90, 0.94, 1.0])
 """Cumulative share of records whose interval is at most so many days wide."""
 STORM_INTERVAL_DAYS, STORM_INTERVAL_SHARE = 8, 0.35
+
+OBSERVERS_TIME = ZoneInfo("Europe/Paris")
+"""Observers note local days."""
 
 MELT_DAYS = 2.0
 """Time for the contrast to fall to 1/e once the deposit's surroundings melt."""
@@ -161,14 +165,15 @@ def _day_chances(first: date, last: date) -> NDArray[np.float64]:
             # The middle of a cycle is its peak.
             peak = np.sin(np.pi * (np.cumsum(inside) - 0.5) / inside.sum()) * inside
             cycles += share * peak / peak.sum()
-    if not cycles.any():
-        return calm / calm.sum()
-    calm = np.where(cycles > 0.0, 0.0, calm)
-    if not calm.any():
-        return cycles / cycles.sum()
-    chances: NDArray[np.float64] = (
-        CYCLE_SHARE * cycles / cycles.sum() + (1.0 - CYCLE_SHARE) * calm / calm.sum()
-    )
+    calm[cycles > 0.0] = 0.0
+    # A span of a few days may hold only one of the two kinds.
+    weights = [
+        part * (kind / kind.sum())
+        for part, kind in ((CYCLE_SHARE, cycles), (1.0 - CYCLE_SHARE, calm))
+        if kind.any()
+    ]
+    chances: NDArray[np.float64] = np.sum(weights, axis=0)
+    chances /= chances.sum()
     return chances
 
 
@@ -229,7 +234,7 @@ def _avalanche(
 
 def _area(rng: np.random.Generator) -> float:
     """Square metres, from the mixture of the module docstring."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.45:
         return float(np.clip(rng.lognormal(np.log(2000.0), 1.4), 100.0, 60000.0))
     return float(np.clip(rng.lognormal(9.96, 0.79), 4000.0, 130000.0))
 
@@ -264,10 +269,18 @@ def _observe(
     before = int(rng.integers(width + 1))
     if corridor is None or not corridor.observed or not noted:
         return deposit
-    day = deposit.instant.replace(hour=0, minute=0, second=0, microsecond=0)
-    start = day - timedelta(days=before)
-    end = start + timedelta(days=width + 1) - timedelta(seconds=1)
-    return replace(deposit, recorded=True, date_min=start, date_max=end)
+    first = deposit.instant.astimezone(OBSERVERS_TIME).date() - timedelta(days=before)
+    return replace(
+        deposit,
+        recorded=True,
+        date_min=_midnight(first),
+        date_max=_midnight(first + timedelta(days=width + 1)) - timedelta(seconds=1),
+    )
+
+
+def _midnight(day: date) -> datetime:
+    """Local midnight that begins a day, in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=OBSERVERS_TIME).astimezone(UTC)
 
 
 def _interval_width(storm: bool, rng: np.random.Generator) -> int:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
-import shapely
 from numba import njit
 from numpy.typing import NDArray
+from rasterio.features import rasterize
 from shapely import LineString, Polygon
-from shapely.ops import nearest_points
 
 from avalanche_assets.errors import TerrainError
 from avalanche_assets.grid import Grid
+from avalanche_assets.simulation.corridor_shapes import corridor_outline, make_neighbours_touch
 from avalanche_assets.simulation.flow import Cells, drain
 from avalanche_assets.simulation.landscape import LandCover, Landscape
 from avalanche_assets.simulation.massifs import massif_of
@@ -31,8 +31,6 @@ EDGE_M = 1000.0
 
 DEPOSIT_SPACING_M = 400.0
 """Ends of two corridors lie at least this far apart."""
-
-MEDIAN_AREA_M2 = 26e4
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,9 @@ def avalanche_paths(landscape: Landscape, count: int, seed: int) -> list[Avalanc
     """
     grid = landscape.grid
     rng = np.random.default_rng([seed, 1])
-    filled, receivers, _ = drain(landscape.elevation)
+    _, receivers, _ = drain(landscape.elevation)
     starts = _release_cells(landscape)
-    angles = rng.uniform(19.0, 26.0, starts.size)
+    angles = rng.uniform(20.0, 27.0, starts.size)
     ends, drops = _run_out(
         landscape.elevation.ravel(), receivers, starts, angles, grid.resolution, grid.width
     )
@@ -129,7 +127,10 @@ def simulate_corridors(landscape: Landscape, count: int, seed: int) -> list[Simu
             "asked for; ask for fewer or take a larger area"
         )
     rng = np.random.default_rng([seed, 2])
-    outlines = _touch([_outline(path, rng) for path in paths])
+    _, receivers, _ = drain(landscape.elevation)
+    outlines = make_neighbours_touch(
+        [corridor_outline(path.line, receivers, landscape.grid, rng) for path in paths]
+    )
     unobserved = set(rng.choice(count, max(1, round(0.03 * count)), replace=False).tolist())
     corridors = [
         _site(landscape.grid, path, outline, number not in unobserved)
@@ -147,16 +148,14 @@ def corridor_frame(corridors: list[SimulatedCorridor], grid: Grid) -> gpd.GeoDat
 
 def clear_forest(landscape: Landscape, corridors: list[SimulatedCorridor]) -> Landscape:
     """The landscape with meadow instead of forest inside corridors: avalanches keep them open."""
-    cover = landscape.land_cover.copy()
-    for corridor in corridors:
-        west, south, east, north = corridor.outline.bounds
-        top, left = landscape.grid.row_col(west, north)
-        bottom, right = landscape.grid.row_col(east, south)
-        rows, cols = np.mgrid[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
-        x, y = landscape.grid.pixel_centre(rows, cols)  # type: ignore[arg-type]
-        block = cover[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
-        x, y = x[: block.shape[0], : block.shape[1]], y[: block.shape[0], : block.shape[1]]  # type: ignore[index]
-        block[shapely.contains_xy(corridor.outline, x, y) & (block == LandCover.FOREST)] = LandCover.MEADOW
+    inside = rasterize(
+        [corridor.outline for corridor in corridors],
+        landscape.grid.shape,
+        transform=landscape.grid.transform,
+        dtype="uint8",
+    )
+    cleared = (inside > 0) & (landscape.land_cover == LandCover.FOREST)
+    cover = np.where(cleared, np.uint8(LandCover.MEADOW), landscape.land_cover)
     return replace(landscape, land_cover=cover)
 
 
@@ -173,7 +172,8 @@ def _release_cells(landscape: Landscape) -> Cells:
     row = np.arange(rows)[:, None] * size + best // size
     col = np.arange(cols)[None, :] * size + best % size
     found = releases[row, col] > 0.0
-    return (row * releases.shape[1] + col)[found].astype(np.int32)
+    cells: Cells = (row * releases.shape[1] + col)[found].astype(np.int32)
+    return cells
 
 
 @njit(cache=True)
@@ -191,11 +191,11 @@ def _run_out(
             after = receivers[at]
             step = cell if (at // cols == after // cols or at % cols == after % cols) else 1.41421356 * cell
             fall = heights[at] - heights[after]
-            flat = flat + step if fall < 0.12 * step else 0.0
+            flat = flat + step if fall < 0.2 * step else 0.0
             length += step
             if heights[starts[k]] - heights[after] < tangent * length and length > 300.0:
                 break
-            if flat > 150.0 or length > 4000.0:
+            if flat > 120.0 or length > 4000.0:
                 break
             at = after
         ends[k] = at
@@ -265,49 +265,10 @@ def _path(landscape: Landscape, receivers: Cells, start: int, end: int) -> Avala
     return AvalanchePath(LineString(points), landscape.elevation[rows, cols])
 
 
-def _outline(path: AvalanchePath, rng: np.random.Generator) -> Polygon:
-    """Corridor around a path: a wide release bowl, a narrower track, a widening runout."""
-    length = path.line.length
-    area = MEDIAN_AREA_M2 * (length / 1400.0) ** 1.2 * rng.lognormal(0.0, 0.6)
-    share = np.linspace(0.0, 1.0, 25)
-    wobble = np.interp(share, np.linspace(0.0, 1.0, 7), rng.uniform(0.8, 1.2, 7))
-    profile = np.interp(share, [0.0, 0.12, 0.3, 0.6, 0.85, 1.0], [1.1, 1.5, 1.1, 0.7, 1.0, 0.8]) * wobble
-    width = np.clip(area / length / profile.mean(), 80.0, 500.0)
-    points = shapely.line_interpolate_point(path.line, share, normalized=True)
-    discs = shapely.buffer(points, 0.5 * width * profile, quad_segs=6)
-    pieces = shapely.convex_hull(shapely.union(discs[:-1], discs[1:]))
-    # Rounding and thinning: a mapped outline has a vertex every few tens of metres.
-    outline = shapely.union_all(pieces).buffer(15.0).buffer(-15.0).simplify(4.0)
-    return Polygon(outline.exterior)
-
-
-def _touch(outlines: list[Polygon]) -> list[Polygon]:
-    """Lets the two closest separate corridors share a boundary: real neighbours do."""
-    tree = shapely.STRtree(outlines)
-    pairs = tree.query(outlines, "dwithin", 400.0).T
-    gaps = [
-        (outlines[a].distance(outlines[b]), int(a), int(b))
-        for a, b in pairs
-        if a < b and not outlines[a].intersects(outlines[b])
-    ]
-    if not gaps:
-        return outlines
-    gap, a, b = min(gaps)
-    here, there = nearest_points(outlines[a], outlines[b])
-    bridge = (
-        LineString([here, there]).buffer(gap + 40.0, quad_segs=4).intersection(outlines[a].buffer(gap + 5.0))
-    )
-    grown = shapely.difference(shapely.union(outlines[a], bridge), outlines[b])
-    parts = list(getattr(grown, "geoms", [grown]))
-    touching = list(outlines)
-    touching[a] = Polygon(max(parts, key=lambda part: part.area).exterior)
-    return touching
-
-
 def _site(grid: Grid, path: AvalanchePath, outline: Polygon, observed: bool) -> SimulatedCorridor:
     """A corridor with its commune and massif, not numbered yet."""
     west, south, east, north = grid.bounds
-    block = max(4000.0, float(np.sqrt((east - west) * (north - south) / 90.0)))
+    block = max(4000.0, float(np.sqrt((east - west) * (north - south) / 70.0)))
     x, y = path.line.coords[-1]
     across = int(-(-(east - west) // block))
     commune = int((north - y) // block) * across + int((x - west) // block) + 1

@@ -45,7 +45,7 @@ def deposit_outline(
     Returns:
         Outline, length and mean width in metres.
     """
-    elongation = float(np.clip(rng.lognormal(np.log(3.5), 0.35), 1.5, 8.0))
+    elongation = float(np.clip(rng.lognormal(np.log(5.5), 0.35), 2.0, 12.0))
     length = float(np.clip(np.sqrt(area_m2 * elongation), 20.0, max(0.5 * stop_m, 20.0)))
     toe = min(stop_m, path.line.length)
     tongue = substring(path.line, max(toe - length, 0.0), toe)
@@ -57,7 +57,7 @@ def deposit_outline(
     # Wider towards the toe, rounded at both ends.
     profile = (0.45 + 0.55 * share) * np.sqrt(np.clip(1.0 - (2.0 * share - 1.0) ** 4, 0.0, 1.0))
     knots = np.linspace(0.0, 1.0, 6)
-    sides = [profile * np.interp(share, knots, rng.uniform(0.6, 1.4, 6)) for _ in range(2)]
+    sides = [profile * np.interp(share, knots, rng.uniform(0.4, 1.6, 6)) for _ in range(2)]
     half = 0.5 * area_m2 / length / max(float(profile.mean()), 1e-9)
     ring = np.concatenate(
         [points + half * sides[0][:, None] * across, (points - half * sides[1][:, None] * across)[::-1]]

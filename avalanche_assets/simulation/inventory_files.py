@@ -11,16 +11,17 @@ Source: "Enquête Permanente sur les Avalanches", www.avalanches.fr/epa-presenta
 import csv
 import io
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from avalanche_assets.catalogue.acquisitions import season_of
 from avalanche_assets.files import atomic_path, write_text
 from avalanche_assets.grid import Grid
-from avalanche_assets.simulation.avalanches import Deposit
+from avalanche_assets.simulation.avalanches import OBSERVERS_TIME, Deposit
 from avalanche_assets.simulation.corridors import SimulatedCorridor, corridor_frame
 from avalanche_assets.simulation.massifs import massif_frame
 from avalanche_assets.simulation.weather import Winter
@@ -35,8 +36,8 @@ EPA_COLUMNS = (
     "id_massif", "Nom du massif", "INSEE de la commune", "Nom de la commune", "Code du departement",
 )  # fmt: skip
 
-TRUTH_NOTE = """What really happened in this simulated season: every avalanche, recorded or not, and the weather.
-No asset reads this folder; it serves to check the results.
+TRUTH_NOTE = """What really happened in this simulated season: every avalanche, recorded or not, and
+the weather. No asset reads this folder; it serves to check the results.
 
 deposits.parquet   all avalanches with outline, instant, brightening, decay, and the record if there is one
 weather.csv        one row an acquisition: snow line, wet-snow line, drops, drifts
@@ -118,7 +119,7 @@ def _row(
     """One event as observers note it: heights to 50 m, sizes often missing."""
     assert deposit.date_min is not None
     assert deposit.date_max is not None
-    year = deposit.date_min.year if deposit.date_min.month >= 8 else deposit.date_min.year - 1
+    year = int(season_of(deposit.instant.date())[:4])
     found = deposit.date_max + timedelta(days=int(rng.integers(0, 4)))
     measured = rng.random() < 0.8
     heights = corridor.path.heights
@@ -172,8 +173,8 @@ def _add_oddities(rows: list[dict[str, str]], rng: np.random.Generator) -> None:
 
 
 def _date(at: datetime) -> str:
-    """Day as the extract writes it, with its leading blank."""
-    return at.astimezone(UTC).strftime(" %d/%m/%Y")
+    """Local day as the extract writes it, with its leading blank."""
+    return at.astimezone(OBSERVERS_TIME).strftime(" %d/%m/%Y")
 
 
 def _rounded(metres: float, step: int) -> str:

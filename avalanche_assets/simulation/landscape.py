@@ -54,7 +54,8 @@ class Landscape:
     @cached_property
     def slope_aspect(self) -> tuple[Floats, Floats]:
         """Slope and downhill direction clockwise from north, degrees, each float32 `grid.shape`."""
-        return slope_aspect(self.elevation, self.grid.resolution)
+        fields: tuple[Floats, Floats] = slope_aspect(self.elevation, self.grid.resolution)
+        return fields
 
 
 def synthetic_landscape(grid: Grid, seed: int) -> Landscape:

@@ -45,13 +45,10 @@ def _polygons(grid: Grid) -> tuple[tuple[int, Polygon], ...]:
     y = north - (rows + 0.5 + rng.uniform(-0.3, 0.3, layout.shape)) * (north - south) / layout.shape[0]
     seeds = MultiPoint(np.column_stack([x.ravel(), y.ravel()]))
     area = box(west, south, east, north)
-    cells = shapely.voronoi_polygons(seeds, extend_to=area, ordered=True).geoms
-    return tuple(
-        (int(number), shapely.union_all([
-            cell.intersection(area) for cell, owner in zip(cells, layout.ravel(), strict=True) if owner == number
-        ]))
-        for number in np.unique(layout)
-    )  # fmt: skip
+    cells = np.array(shapely.voronoi_polygons(seeds, extend_to=area, ordered=True).geoms)
+    cells = shapely.intersection(cells, area)
+    owners = layout.ravel()
+    return tuple((int(number), shapely.union_all(cells[owners == number])) for number in np.unique(owners))
 
 
 def massif_frame(grid: Grid) -> gpd.GeoDataFrame:

@@ -23,7 +23,8 @@ def _corner(ix: int, iy: int, dx: float, dy: float, seed: int) -> float:
     key = (key ^ (key >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     key = (key ^ (key >> np.uint32(12))) * np.uint32(0x297A2D39)
     angle = (key >> np.uint32(15)) & np.uint32(255)
-    return _COSINE[angle] * dx + _SINE[angle] * dy
+    height: float = _COSINE[angle] * dx + _SINE[angle] * dy
+    return height
 
 
 @njit(cache=True)
@@ -37,7 +38,8 @@ def gradient_noise(x: float, y: float, seed: int) -> float:
     north = (1.0 - u) * _corner(ix, iy + 1, dx, dy - 1.0, seed) + u * _corner(
         ix + 1, iy + 1, dx - 1.0, dy - 1.0, seed
     )
-    return 1.4142 * ((1.0 - v) * south + v * north)
+    height: float = 1.4142 * ((1.0 - v) * south + v * north)
+    return height
 
 
 @njit(cache=True, parallel=True)

@@ -81,7 +81,8 @@ def _first_surface(grid: Grid, margin: int, seed: int) -> Floats:
     cell = grid.resolution * factor
     swell = fractal_noise(shape, cell, 30000.0, 2, seed + 50, False)
     ranges = fractal_noise(shape, cell, 9000.0, 6, seed, True)
-    return (250.0 * swell + 500.0 * ranges).astype(np.float32)
+    surface: Floats = (250.0 * swell + 500.0 * ranges).astype(np.float32)
+    return surface
 
 
 def _erode(heights: Floats, cell: float, level: _Level, seed: int) -> Floats:
@@ -104,7 +105,8 @@ def _erode(heights: Floats, cell: float, level: _Level, seed: int) -> Floats:
 def _talus_tangent(shape: tuple[int, int], cell: float, seed: int) -> Floats:
     """Tangent of the slope above which the ground slumps: 20 to 55 degrees, by rock."""
     rock = fractal_noise(shape, cell, 2500.0, 3, seed % 10 + 70, False)
-    return np.tan(np.radians(np.clip(37.0 + 26.0 * rock, 20.0, 55.0))).astype(np.float32)
+    tangent: Floats = np.tan(np.radians(np.clip(37.0 + 26.0 * rock, 20.0, 55.0))).astype(np.float32)
+    return tangent
 
 
 @njit(cache=True)
@@ -173,7 +175,8 @@ def _widen_valleys(heights: Floats, cell: float) -> Floats:
     rise = np.clip(above / (5.0 * floor), 0.0, 1.0)
     widened = stream + above * (0.05 + 0.95 * rise * rise * (3.0 - 2.0 * rise))
     near = ndimage.gaussian_filter((above < 2.5 * floor).astype(np.float32), 4.0) ** 2
-    return widened + near * (ndimage.gaussian_filter(widened, 8.0) - widened)
+    floored: Floats = widened + near * (ndimage.gaussian_filter(widened, 8.0) - widened)
+    return floored
 
 
 @njit(cache=True)
@@ -189,10 +192,11 @@ def _stream_below(heights: Floats, receivers: Cells, order: Cells, area: Floats)
 
 
 def _place(heights: Floats) -> Floats:
-    """Shifts, and stretches by at most a quarter, to the heights of Alpine valleys and peaks."""
+    """Shifts, and stretches by at most an eighth, to the heights of Alpine valleys and peaks."""
     low, high = np.percentile(heights[::4, ::4], [1.0, 99.9])
-    stretch = np.clip((PEAK_HEIGHT_M - VALLEY_HEIGHT_M) / (high - low), 0.8, 1.25)
-    return (VALLEY_HEIGHT_M + stretch * (heights - low)).astype(np.float32)
+    stretch = np.clip((PEAK_HEIGHT_M - VALLEY_HEIGHT_M) / (high - low), 0.8, 1.12)
+    placed: Floats = (VALLEY_HEIGHT_M + stretch * (heights - low)).astype(np.float32)
+    return placed
 
 
 def _halve_cells(heights: Floats) -> Floats:

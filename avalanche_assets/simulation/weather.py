@@ -181,7 +181,7 @@ def _persistent(count: int, spread: float, memory: float, rng: np.random.Generat
 
 
 def _wet_line(days: Sequence[date], freezing: Daily, rain_limit: Daily, snow_line: Daily) -> Daily:
-    """Melt reaches closer to the freezing level as the sun rises; cold drains and freezes the snow in days."""
+    """Melt comes closer to the freezing level as the sun climbs; cold dries the snow again in days."""
     line = np.empty(len(days))
     for k, day in enumerate(days):
         winter_day = (day - date(day.year if day.month >= 8 else day.year - 1, 12, 21)).days
