@@ -1,7 +1,6 @@
 """Which samples a detector trains on, and its training from them."""
 
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -9,27 +8,11 @@ from numpy.typing import NDArray
 
 from avalanche_assets.detectors.base import Progress, TrainingSummary, create_detector, silent
 from avalanche_assets.errors import DetectorError
-from avalanche_assets.patches.samples import PatchSamples
+from avalanche_assets.patches.loading import LoadedSamples
 from avalanche_assets.settings import LearningSettings
 
 
-class LabelledSamples(Protocol):
-    """Samples with their label states and whether each can be scored, all of length N."""
-
-    @property
-    def samples(self) -> PatchSamples:
-        """The patches."""
-
-    @property
-    def new(self) -> NDArray[np.str_]:
-        """State of the window since the previous acquisition, one of `tables.LABEL_STATES`."""
-
-    @property
-    def observable(self) -> NDArray[np.bool_]:
-        """Whether enough of the patch is valid and visible."""
-
-
-def role_mask(loaded: LabelledSamples, split: pa.Table, role: str) -> NDArray[np.bool_]:
+def role_mask(loaded: LoadedSamples, split: pa.Table, role: str) -> NDArray[np.bool_]:
     """Observable samples (N,) whose date plays `role` in the table `TRAINING_SPLIT`."""
     days = {row["acquisition_date"] for row in split.to_pylist() if row["role"] == role}
     return np.array([day in days for day in loaded.samples.dates], bool) & loaded.observable
@@ -37,7 +20,7 @@ def role_mask(loaded: LabelledSamples, split: pa.Table, role: str) -> NDArray[np
 
 def train_detector(
     name: str,
-    loaded: LabelledSamples,
+    loaded: LoadedSamples,
     split: pa.Table,
     settings: LearningSettings,
     folder: Path,

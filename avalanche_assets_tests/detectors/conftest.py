@@ -1,28 +1,18 @@
 """Small constructed patches: smooth fields with speckle, and debris tongues on the positives."""
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from avalanche_assets.patches.loading import LoadedSamples
 from avalanche_assets.patches.samples import PatchSamples
 from avalanche_assets.settings import LearningSettings
 
 FIRST_DATE = date(2018, 1, 3)
 SPECKLE_DB = 1.4
 """Standard deviation of ten looks in dB (4.343 * sqrt(trigamma(10)))."""
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """The names `learning` expects of loaded samples."""
-
-    samples: PatchSamples
-    new: np.ndarray
-    recent: np.ndarray
-    observable: np.ndarray
 
 
 def make_samples(vv_star, corridors=None, dates=None, previous=None, terrain=None):
@@ -70,8 +60,9 @@ def season(corridors=60, dates=8, positive_share=0.12, seed=1):
         previous=np.arange((dates - 1) * corridors),
         corridor=np.tile(np.arange(corridors), dates - 1),
     )
-    states = np.where(positive[1:].ravel(), "positive", "negative")
-    return Labelled(samples, states, states, np.ones(len(states), bool))
+    states = np.where(positive[1:].ravel(), "positive", "negative").astype(object)
+    reasons = np.full(len(states), None)
+    return LoadedSamples(samples, states, states, np.ones(len(states), bool), reasons)
 
 
 @pytest.fixture

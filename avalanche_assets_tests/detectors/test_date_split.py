@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avalanche_assets.detectors.split import date_split
@@ -23,6 +23,7 @@ def roles(count, **changes):
 SPLITS = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(0, 3))
 
 
+@settings(deadline=None)
 @given(st.integers(11, 40), SPLITS)
 def test_every_date_has_one_role_and_held_out_dates_keep_their_distance(count, sizes):
     test, validation, gap = sizes
@@ -33,6 +34,7 @@ def test_every_date_has_one_role_and_held_out_dates_keep_their_distance(count, s
         assert role == next_role or next_index - index > gap
 
 
+@settings(deadline=None)
 @given(st.integers(11, 40), SPLITS)
 def test_every_role_is_present_and_never_larger_than_asked(count, sizes):
     test, validation, gap = sizes
@@ -63,8 +65,8 @@ def test_too_few_dates_shrink_the_held_out_dates():
 
 
 def test_order_of_the_input_does_not_matter():
-    settings = LearningSettings()
-    assert date_split(days(19)[::-1], settings).equals(date_split(days(19), settings))
+    defaults = LearningSettings()
+    assert date_split(days(19)[::-1], defaults).equals(date_split(days(19), defaults))
 
 
 def test_impossible_splits_name_the_setting():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, fbeta_score
 
@@ -33,6 +33,7 @@ def unzip(pairs):
 
 
 @pytest.mark.parametrize("point", sorted(CRITERIA))
+@settings(deadline=None)
 @given(LABELLED)
 def test_criterion_is_the_best_of_all_cuts_and_ties_go_to_the_highest(point, pairs):
     scores, positive = unzip(pairs)
@@ -42,6 +43,7 @@ def test_criterion_is_the_best_of_all_cuts_and_ties_go_to_the_highest(point, pai
     assert threshold == max(cut for cut, reached in by_cut.items() if reached > value - 1e-12)
 
 
+@settings(deadline=None)
 @given(LABELLED, st.floats(0.01, 0.99))
 def test_budget_never_exceeds_the_rate_and_one_more_cut_would(pairs, rate):
     scores, positive = unzip(pairs)
