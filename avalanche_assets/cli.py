@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from avalanche_assets.errors import AvalancheError, SettingsError
+
+Size = Literal["tiny", "demo", "season", "full"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -14,9 +16,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="Folder that receives products, DEM, inventory and settings.")],
-    size: Annotated[str, typer.Option(help="tiny, demo, season or full.")] = "demo",
+    size: Annotated[Size, typer.Option(help="Area, corridors and dates.")] = "demo",
     seed: Annotated[int, typer.Option(help="The same seed gives the same season.")] = 139,
-    dem: Annotated[Path | None, typer.Option(help="Use this elevation model instead of a synthetic one.")] = None,
+    dem: Annotated[
+        Path | None, typer.Option(help="Use this elevation model instead of a synthetic one.")
+    ] = None,
     template: Annotated[
         Path | None,
         typer.Option(help="Take orbit, timing, calibration and noise from this real SAFE product."),
@@ -47,7 +51,9 @@ def real_geometry(
 
     dem = _real(data / "dem_davos_20km_utm32_30m.tif")
     products = sorted((data / "safe").glob("S1B_IW_GRDH_1SDV_20210401T052623*.SAFE.zip"))
-    template = _real(products[0] if products else data / "safe" / "S1B_IW_GRDH_1SDV_20210401T052623*.SAFE.zip")
+    template = _real(
+        products[0] if products else data / "safe" / "S1B_IW_GRDH_1SDV_20210401T052623*.SAFE.zip"
+    )
     _run(simulate_season(out, "demo", dem=dem, template=template, progress=typer.echo))
 
 
@@ -68,16 +74,17 @@ def real_pixels(
 def _real(path: Path) -> Path:
     if not path.exists():
         raise SettingsError(
-            f"{path}: not found; this task needs the folder with real data: make {{task}} DATA=<folder>"
+            f"{path}: not found; this task needs the folder with real data: make ... DATA=<folder>"
         )
     return path
 
 
 def _run(settings: Path) -> None:
-    from avalanche_assets.reporting.summary import summary_lines
+    from avalanche_assets.reporting.terminal import run_summary
+    from avalanche_assets.settings import load_settings
 
     _materialise(settings)
-    for line in summary_lines(settings):
+    for line in run_summary(load_settings(settings)):
         typer.echo(line)
 
 
@@ -87,7 +94,9 @@ def _materialise(settings: Path) -> None:
     from avalanche_assets.automation.runner import materialise_missing
 
     if not os.environ.get("DAGSTER_HOME"):
-        raise SettingsError("DAGSTER_HOME is not set; make targets set it, otherwise export DAGSTER_HOME=<folder>")
+        raise SettingsError(
+            "DAGSTER_HOME is not set; make targets set it, otherwise export DAGSTER_HOME=<folder>"
+        )
     with dg.DagsterInstance.get() as instance:
         report = materialise_missing(settings.resolve(), instance, typer.echo)
     for where, message in report.failures.items():

@@ -9,7 +9,7 @@ from avalanche_assets.assets.acquisition import acquisition_catalogue_asset, pro
 from avalanche_assets.assets.backscatter import reference_assets, sigma0_from_products, sigma0_from_rasters
 from avalanche_assets.assets.detection import anomaly_scores_asset, detection_assets
 from avalanche_assets.assets.inventory import avalanche_events_asset, corridors_asset
-from avalanche_assets.assets.learning import decision_assets, training_assets
+from avalanche_assets.assets.learning import change_threshold_asset, decision_assets, training_assets
 from avalanche_assets.assets.patches import (
     corridor_labels_asset,
     corridor_patches_asset,
@@ -32,14 +32,14 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """
     catalogue = read_catalogue(settings.layout.acquisition_catalogue, settings.season.max_gap_days)
     partitions = Partitions(catalogue, settings)
-    found = acquisition_catalogue_asset()
+    found, baseline = acquisition_catalogue_asset(), change_threshold_asset()
     if settings.terrain is None:
         corridors = corridors_asset(None)
         sigma0 = sigma0_from_rasters(partitions, found)
         reference, star = reference_assets(partitions, sigma0)
         patches = corridor_patches_asset(partitions, star, corridors, None)
-        scores = anomaly_scores_asset(partitions, patches, None, None)
-        return [found, corridors, sigma0, reference, star, patches, scores]
+        scores = anomaly_scores_asset(partitions, patches, baseline, None, None)
+        return [found, corridors, sigma0, reference, star, patches, baseline, scores]
 
     dem, slope_aspect = terrain_assets()
     corridors = corridors_asset(dem)
@@ -58,14 +58,14 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     patches = corridor_patches_asset(partitions, star, corridors, geometry)
     labels = corridor_labels_asset(partitions, corridors, events)
     split, vae = training_assets(partitions, found, terrain_patches, patches, labels)
-    scores = anomaly_scores_asset(partitions, patches, terrain_patches, vae)
+    scores = anomaly_scores_asset(partitions, patches, baseline, terrain_patches, vae)
     thresholds, evaluation = decision_assets(partitions, split, scores, labels)
     return [
         *acquisition,
         *(dem, slope_aspect, corridors, events),
         *(sigma0, reference, star, terrain_patches, patches, labels),
-        *(split, vae, scores, thresholds, evaluation),
-        *detection_assets(partitions, scores, patches, thresholds, vae, evaluation),
+        *(split, vae, baseline, scores, thresholds, evaluation),
+        *detection_assets(partitions, scores, patches, thresholds, vae, baseline, evaluation),
     ]
 
 

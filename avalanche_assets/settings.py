@@ -99,6 +99,7 @@ class LearningSettings(_Section):
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-4, gt=0)
     train_on: Literal["negatives", "all"] = "negatives"
+    angle: Literal["aspect", "local_incidence"] = "aspect"
     seed: int = 139
     threads: int = Field(2, ge=1)
 
@@ -161,7 +162,8 @@ def load_settings(path: Path) -> Settings:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         fields = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+            ".".join(str(part) for part in item["loc"]) + ": " * bool(item["loc"]) + item["msg"]
+            for item in error.errors()
         )
         raise SettingsError(f"{path}: {fields}") from error
     return _absolute(settings, path.resolve().parent)

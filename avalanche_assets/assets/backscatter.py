@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from avalanche_assets.assets.common import OWNERS, after, analysis_grid, data_version, picture
+from avalanche_assets.assets.common import OWNERS, after, analysis_grid, data_version, note, picture
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.files import sha256
 from avalanche_assets.resources.pipeline import Pipeline
@@ -29,8 +29,8 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
         """
         import numpy as np
 
-        from avalanche_assets.catalogue.safe_folder import open_products
-        from avalanche_assets.patches.blocks import blocks_of_patches
+        from avalanche_assets.catalogue.safe_folder import ipf_text, open_products
+        from avalanche_assets.patches.cutting import block_mask
         from avalanche_assets.rasters import read_bands, read_grid, write_cog
         from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
         from avalanche_assets.sentinel1.orbit import Orbit
@@ -42,13 +42,14 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
         grid, heights = read_grid(layout.dem), read_bands(layout.dem)["elevation"]
         blocks = None
         if not settings.backscatter.full_swath:
-            blocks = blocks_of_patches(read_geotable(layout.corridors, CORRIDORS), grid)
+            blocks = block_mask(read_geotable(layout.corridors, CORRIDORS), grid)
         result = terrain_corrected_sigma0(products, orbit, heights, grid, blocks)
         bands = {"vv": result.vv, "vh": result.vh, "flags": result.flags.astype(np.float32)}
         tags = {
             "products": " ".join(product.name for product in products),
-            "processor": " ".join(sorted({product.ipf_version for product in products})),
+            "ipf": " ".join(sorted({ipf_text(product.ipf_version) for product in products})),
             "orbit_source": orbit.source,
+            "thermal_noise": "removed" if result.denoised else "not removed: not annotated",
         }
         write_cog(layout.sigma0(day), bands, grid, SIGMA0_UNITS, tags)
         return _sigma0_result(pipeline, day, tags)
@@ -92,7 +93,8 @@ def _sigma0_result(pipeline: Pipeline, day: str, tags: dict[str, str]) -> dg.Mat
     import numpy as np
 
     from avalanche_assets.rasters import read_bands, read_grid
-    from avalanche_assets.reporting.figures import png, sigma0_figure
+    from avalanche_assets.reporting.figures import sigma0_map
+    from avalanche_assets.reporting.style import png
 
     path = pipeline.layout.sigma0(day)
     bands = read_bands(path)
@@ -103,7 +105,7 @@ def _sigma0_result(pipeline: Pipeline, day: str, tags: dict[str, str]) -> dg.Mat
             "median VV (dB)": float(10 * np.log10(np.nanmedian(bands["vv"]))),
             "median VH (dB)": float(10 * np.log10(np.nanmedian(bands["vh"]))),
             **tags,
-            "sigma0": picture(png(sigma0_figure(bands["vv"], read_grid(path), f"sigma0 VV, {day}"))),
+            "sigma0": picture(png(sigma0_map(bands["vv"], read_grid(path), "VV", note(pipeline, day)))),
         },
         data_version=data_version(sha256(path)),
     )
@@ -126,7 +128,8 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
 
         from avalanche_assets.backscatter.star import reference_median
         from avalanche_assets.rasters import read_bands, read_grid, write_cog
-        from avalanche_assets.reporting.figures import png, sigma0_figure
+        from avalanche_assets.reporting.figures import sigma0_map
+        from avalanche_assets.reporting.style import png
 
         season, layout = context.partition_key, pipeline.layout
         role = "reference" if pipeline.settings.season.reference == "snow_free_median" else "winter"
@@ -147,7 +150,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
                 "dates": ", ".join(days),
                 "median VV (dB)": float(10 * np.log10(np.nanmedian(median["vv"]))),
                 "reference": picture(
-                    png(sigma0_figure(median["vv"], grid, f"Reference sigma0 VV, {season}"))
+                    png(sigma0_map(median["vv"], grid, "VV", f"Reference {season}, median of {len(days)}"))
                 ),
             },
             data_version=data_version(sha256(path)),
@@ -170,7 +173,8 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
 
         from avalanche_assets.backscatter.star import ratio_db
         from avalanche_assets.rasters import read_bands, read_grid, write_cog
-        from avalanche_assets.reporting.figures import png, star_figure
+        from avalanche_assets.reporting.figures import star_map
+        from avalanche_assets.reporting.style import png
 
         day, layout = context.partition_key, pipeline.layout
         season = pipeline.catalogue.get(day).season
@@ -188,7 +192,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
                 "wet snow (share)": float(
                     np.nanmean(star["vv_star"] < pipeline.settings.backscatter.wet_snow_db)
                 ),
-                "VV*": picture(png(star_figure(star["vv_star"], grid, f"VV*, {day}"))),
+                "VV*": picture(png(star_map(star["vv_star"], grid, "VV", note(pipeline, day)))),
             },
             data_version=data_version(sha256(path)),
         )

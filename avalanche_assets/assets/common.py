@@ -68,6 +68,16 @@ def counts_table(counts: Mapping[str, int], name: str) -> dg.MetadataValue:
     return markdown_table([name, "count"], counts.items())
 
 
+def note(pipeline: Pipeline, day: str) -> str:
+    """The footer of a date's picture: orbit, overpass, and the mark of simulated data."""
+    from avalanche_assets.reporting.style import footer_text
+
+    track = pipeline.settings.track
+    current, previous = pipeline.catalogue.get(day), pipeline.catalogue.previous(day)
+    simulated = pipeline.settings.simulated
+    return footer_text(track.relative_orbit, track.direction, current, previous, simulated=simulated)
+
+
 def analysis_grid(pipeline: Pipeline) -> Grid:
     """The analysis grid: the elevation model's, or, without one, that of the first ready-made raster."""
     from avalanche_assets.backscatter.ready_made import grid_of

@@ -22,12 +22,13 @@ GROUP = "detection"
 def anomaly_scores_asset(
     partitions: Partitions,
     corridor_patches: dg.AssetsDefinition,
+    change_threshold: dg.AssetsDefinition,
     terrain_patches: dg.AssetsDefinition | None,
     vae: dg.AssetsDefinition | None,
 ) -> dg.AssetsDefinition:
     """`anomaly_scores`; without terrain and model only detectors that need neither."""
     deps = [after(corridor_patches, partitions.this_and_previous)]
-    deps += [after(asset) for asset in (terrain_patches, vae) if asset is not None]
+    deps += [after(asset) for asset in (change_threshold, terrain_patches, vae) if asset is not None]
     names = ("change_threshold", "vae", "vae_local") if vae else ("change_threshold",)
 
     @dg.asset(
@@ -52,13 +53,14 @@ def anomaly_scores_asset(
 
         from avalanche_assets.backscatter.star import scene_change_db
         from avalanche_assets.detection.scoring import score_table
+        from avalanche_assets.detectors.base import model_name
         from avalanche_assets.patches.loading import load_samples
 
         day, layout, settings = context.partition_key, pipeline.layout, pipeline.settings
         acquisition, previous = pipeline.catalogue.get(day), pipeline.catalogue.previous(day)
-        loaded = load_samples(layout, pipeline.catalogue, [acquisition.date], settings.detection)
+        loaded = load_samples(layout, pipeline.catalogue, [day], detection=settings.detection)
         corridors = read_geotable(layout.corridors, CORRIDORS)
-        folders = {name: layout.model(name.removesuffix("_local")) for name in names}
+        folders = {name: layout.model(model_name(name)) for name in names}
         table = score_table(loaded, corridors, analysis_grid(pipeline), folders, acquisition, previous)
         path = layout.anomaly_scores(day)
         write_table(path, table, ANOMALY_SCORES)
@@ -95,8 +97,8 @@ def detection_assets(
     corridor_patches: dg.AssetsDefinition,
     *upstream: dg.AssetsDefinition,
 ) -> list[dg.AssetsDefinition]:
-    """`detections`, `bulletin` and `season_report`; `upstream` are thresholds, vae and evaluation."""
-    thresholds, vae, evaluation = upstream
+    """`detections`, `bulletin`, `season_report`; `upstream` are thresholds, detectors and evaluation."""
+    thresholds, vae, change_threshold, evaluation = upstream
 
     @dg.asset(
         group_name=GROUP,
@@ -109,6 +111,7 @@ def detection_assets(
             after(corridor_patches, partitions.this_and_previous),
             after(thresholds),
             after(vae),
+            after(change_threshold),
         ],
     )
     def detections(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:

@@ -10,14 +10,27 @@ from avalanche_assets.assets.common import (
     analysis_grid,
     counts_table,
     data_version,
-    picture,
+    markdown_table,
     table_metadata,
 )
 from avalanche_assets.files import sha256
+from avalanche_assets.inventory.report import ReadReport
 from avalanche_assets.resources.pipeline import Pipeline
 from avalanche_assets.tables import AVALANCHE_EVENTS, CORRIDORS, write_geotable, write_table
 
 GROUP = "inventory"
+SHOWN = 50
+"""Rejected records shown in the UI; the reasons are counted over all."""
+
+
+def _report(report: ReadReport) -> dict[str, Any]:
+    return {
+        "report": report.summary(),
+        "rejected, by reason": counts_table(report.reasons(), "reason"),
+        f"rejected, first {SHOWN}": markdown_table(
+            ["record", "reason"], [(item.record, item.reason) for item in report.rejected[:SHOWN]]
+        ),
+    }
 
 
 def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
@@ -34,7 +47,6 @@ def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
         """Avalanche paths of the inventory with massif and deposit point, on the analysis grid."""
         from avalanche_assets.inventory.corridors import read_corridors
         from avalanche_assets.rasters import read_bands
-        from avalanche_assets.reporting.figures import corridors_figure, png
 
         settings = pipeline.settings.inventory
         heights = read_bands(pipeline.layout.dem)["elevation"] if dem else None
@@ -43,12 +55,10 @@ def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
         path = pipeline.layout.corridors
         write_geotable(path, frame, CORRIDORS)
         metadata: dict[str, Any] = table_metadata(path, len(frame), CORRIDORS) | {
-            "report": dg.MetadataValue.md(report.markdown()),
+            **_report(report),
             "massifs": counts_table(frame["massif"].value_counts().to_dict(), "massif"),
             "not under observation": int((~frame["observed"]).sum()),
         }
-        if heights is not None:
-            metadata["map"] = picture(png(corridors_figure(heights, grid, frame)))
         return dg.MaterializeResult(metadata=metadata, data_version=data_version(sha256(path)))
 
     return corridors
@@ -70,8 +80,7 @@ def avalanche_events_asset(corridors: dg.AssetsDefinition) -> dg.AssetsDefinitio
         path = pipeline.layout.avalanche_events
         write_table(path, events, AVALANCHE_EVENTS)
         return dg.MaterializeResult(
-            metadata=table_metadata(path, len(events), AVALANCHE_EVENTS)
-            | {"report": dg.MetadataValue.md(report.markdown())},
+            metadata=table_metadata(path, len(events), AVALANCHE_EVENTS) | _report(report),
             data_version=data_version(sha256(path)),
         )
 

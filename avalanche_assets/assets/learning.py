@@ -75,14 +75,15 @@ def training_assets(
         """The paper's variational autoencoder, trained on patches of the training dates without a deposit."""
         from avalanche_assets.detectors.learning import train_detector
         from avalanche_assets.patches.loading import load_samples
-        from avalanche_assets.reporting.figures import png, training_figure
+        from avalanche_assets.reporting.learning_figures import training_curve
+        from avalanche_assets.reporting.style import png
 
         layout, settings = pipeline.layout, pipeline.settings
         split = read_table(layout.training_split, TRAINING_SPLIT)
         days = [
             row["acquisition_date"] for row in split.to_pylist() if row["role"] in ("train", "validation")
         ]
-        loaded = load_samples(layout, pipeline.catalogue, days, settings.detection)
+        loaded = load_samples(layout, pipeline.catalogue, days, detection=settings.detection)
         summary = train_detector(
             "vae", loaded, split, settings.learning, layout.model("vae"), context.log.info
         )
@@ -98,12 +99,40 @@ def training_assets(
                 "seconds": summary.seconds,
                 "KL (nat)": last.kl,
                 "active latent units": last.active_units,
-                "training": picture(png(training_figure(summary.history))),
+                "training": picture(
+                    png(
+                        training_curve(
+                            [epoch.loss for epoch in summary.history],
+                            [epoch.validation_loss or float("nan") for epoch in summary.history],
+                            summary.best_epoch,
+                            "loss per patch",
+                        )
+                    )
+                ),
             },
             data_version=dg.DataVersion(summary.version),
         )
 
     return [training_split, vae]
+
+
+def change_threshold_asset() -> dg.AssetsDefinition:
+    """`change_threshold`, which learns nothing and needs nothing."""
+
+    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"json"}, code_version="1")
+    def change_threshold(pipeline: Pipeline) -> dg.MaterializeResult:
+        """The dB-threshold baseline: its configuration; its threshold is chosen like any other's."""
+        from avalanche_assets.detectors.base import create_detector
+
+        detector = create_detector("change_threshold")
+        folder = pipeline.layout.model("change_threshold")
+        detector.save(folder)
+        return dg.MaterializeResult(
+            metadata={"path": dg.MetadataValue.path(str(folder)), "version": detector.version},
+            data_version=dg.DataVersion(detector.version),
+        )
+
+    return change_threshold
 
 
 def decision_assets(
@@ -124,7 +153,8 @@ def decision_assets(
         """The threshold of every detector, label window and operating point, from validation dates only."""
         from avalanche_assets.detectors.scored import scored_labels
         from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_table
-        from avalanche_assets.reporting.figures import png, scores_figure
+        from avalanche_assets.reporting.learning_figures import score_histogram
+        from avalanche_assets.reporting.style import png
 
         settings = pipeline.settings.detection
         validation = scored_labels(pipeline.layout, "validation")
@@ -133,14 +163,27 @@ def decision_assets(
         path = pipeline.layout.thresholds
         write_table(path, table, THRESHOLDS)
         metadata: dict[str, Any] = table_metadata(path, table.num_rows, THRESHOLDS)
-        for item in chosen:
-            window, point = settings.label_window, settings.operating_point
-            if (item.label_window, item.operating_point) == (window, point) and item.threshold is not None:
-                metadata[f"{item.detector} ({point})"] = item.threshold
-        metadata["undefined"] = [str(item) for item in chosen if item.threshold is None]
-        metadata["scores"] = picture(
-            png(scores_figure(validation.scores, validation.states[settings.label_window], table, settings))
-        )
+        states = validation.states[settings.label_window]
+        for detector, scores in validation.scores.items():
+            points = {
+                item.operating_point: item.threshold
+                for item in chosen
+                if (item.detector, item.label_window) == (detector, settings.label_window)
+                and item.threshold is not None
+            }
+            metadata[f"{detector}, {settings.operating_point}"] = points.get(settings.operating_point)
+            metadata[f"{detector}: scores"] = picture(
+                png(
+                    score_histogram(
+                        scores[states == "negative"], scores[states == "positive"], points, detector
+                    )
+                )
+            )
+        metadata["undefined"] = [
+            f"{item.detector}, {item.label_window}, {item.operating_point}: {item.reason}"
+            for item in chosen
+            if item.threshold is None
+        ]
         return dg.MaterializeResult(metadata=metadata, data_version=data_version(table.to_pylist()))
 
     @dg.asset(

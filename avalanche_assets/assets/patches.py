@@ -5,9 +5,7 @@ import dagster as dg
 from avalanche_assets.assets.common import (
     OWNERS,
     after,
-    counts_table,
     data_version,
-    picture,
     table_metadata,
 )
 from avalanche_assets.automation.partitions import Partitions
@@ -48,13 +46,14 @@ def terrain_patches_asset(
 
         from avalanche_assets.patches.cutting import cut_terrain_patches
         from avalanche_assets.rasters import read_bands, read_grid
+        from avalanche_assets.sentinel1.visibility import unobstructed
 
         layout, grid = pipeline.layout, read_grid(pipeline.layout.dem)
         bands = {**read_bands(layout.dem), **read_bands(layout.slope_aspect)}
         if track_geometry is not None:
             geometry = read_bands(layout.track_geometry, ["local_incidence", "visibility"])
             bands["local_incidence"] = geometry["local_incidence"]
-            bands["visible"] = (geometry["visibility"] == 0).astype(np.float32)
+            bands["visible"] = unobstructed(geometry["visibility"]).astype(np.float32)
         else:
             bands["local_incidence"] = np.full(grid.shape, np.nan, np.float32)
             bands["visible"] = np.ones(grid.shape, np.float32)
@@ -94,13 +93,13 @@ def corridor_patches_asset(
 
         from avalanche_assets.patches.cutting import cut_corridor_patches
         from avalanche_assets.rasters import read_bands, read_grid
-        from avalanche_assets.reporting.figures import patches_figure, png
+        from avalanche_assets.sentinel1.visibility import unobstructed
 
         day, layout = context.partition_key, pipeline.layout
         star, grid = read_bands(layout.vv_vh_star(day)), read_grid(layout.vv_vh_star(day))
         visible = np.ones(grid.shape, bool)
         if track_geometry is not None:
-            visible = read_bands(layout.track_geometry, ["visibility"])["visibility"] == 0
+            visible = unobstructed(read_bands(layout.track_geometry, ["visibility"])["visibility"])
         table = cut_corridor_patches(
             read_geotable(layout.corridors, CORRIDORS),
             grid,
@@ -115,8 +114,7 @@ def corridor_patches_asset(
         fractions = ("valid_fraction", "visible_fraction", "wet_snow_fraction")
         return dg.MaterializeResult(
             metadata=table_metadata(path, table.num_rows, CORRIDOR_PATCHES)
-            | {f"mean {name}": pc.mean(table[name]).as_py() for name in fractions}
-            | {"patches": picture(png(patches_figure(table)))},
+            | {f"mean {name}": pc.mean(table[name]).as_py() for name in fractions},
             data_version=data_version(sha256(path)),
         )
 
@@ -138,9 +136,7 @@ def corridor_labels_asset(
     )
     def corridor_labels(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """What the inventory knows of every corridor at this date, for both label windows."""
-        from collections import Counter
-
-        from avalanche_assets.inventory.labels import label_corridors
+        from avalanche_assets.inventory.labels import count_states, label_corridors
 
         day, layout = context.partition_key, pipeline.layout
         previous = pipeline.catalogue.previous(day)
@@ -153,15 +149,11 @@ def corridor_labels_asset(
         )
         path = layout.corridor_labels(day)
         write_table(path, table, CORRIDOR_LABELS)
-        states = {window: Counter(table[window].to_pylist()) for window in ("new", "recent")}
         return dg.MaterializeResult(
             metadata=table_metadata(path, table.num_rows, CORRIDOR_LABELS)
             | {
                 "previous acquisition": str(previous.date) if previous else "none",
-                "new positives": states["new"]["positive"],
-                "recent positives": states["recent"]["positive"],
-                "new": counts_table(states["new"], "state"),
-                "recent": counts_table(states["recent"], "state"),
+                **count_states(table),
             },
             data_version=data_version(sha256(path)),
         )

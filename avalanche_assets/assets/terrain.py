@@ -19,7 +19,8 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
         import numpy as np
 
         from avalanche_assets.rasters import write_cog
-        from avalanche_assets.reporting.figures import hillshade_figure, png
+        from avalanche_assets.reporting.figures import hillshade_map
+        from avalanche_assets.reporting.style import png
         from avalanche_assets.terrain.dem import prepare_dem
 
         terrain = pipeline.settings.terrain
@@ -34,7 +35,7 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
                 "lowest (m)": float(np.nanmin(heights)),
                 "highest (m)": float(np.nanmax(heights)),
                 "without value (share)": float(np.isnan(heights).mean()),
-                "hillshade": picture(png(hillshade_figure(heights, grid))),
+                "hillshade": picture(png(hillshade_map(heights, grid))),
             },
             data_version=data_version(sha256(path)),
         )
@@ -45,7 +46,8 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
         import numpy as np
 
         from avalanche_assets.rasters import read_bands, read_grid, write_cog
-        from avalanche_assets.reporting.figures import png, slope_figure
+        from avalanche_assets.reporting.figures import slope_map
+        from avalanche_assets.reporting.style import png
         from avalanche_assets.terrain.slope import horn_slope_aspect
 
         grid = read_grid(pipeline.layout.dem)
@@ -58,7 +60,7 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
                 "dagster/uri": str(path),
                 "median slope (deg)": float(np.nanmedian(slope)),
                 "28 to 55 deg (share)": float(np.nanmean((slope >= 28) & (slope <= 55))),
-                "slope": picture(png(slope_figure(slope, grid))),
+                "slope": picture(png(slope_map(slope, grid))),
             },
             data_version=data_version(sha256(path)),
         )
@@ -86,7 +88,8 @@ def track_geometry_asset(
         import numpy as np
 
         from avalanche_assets.rasters import read_bands, read_grid, write_cog
-        from avalanche_assets.reporting.figures import png, visibility_figure
+        from avalanche_assets.reporting.figures import incidence_map
+        from avalanche_assets.reporting.style import png
         from avalanche_assets.sentinel1.orbit import Orbit
         from avalanche_assets.sentinel1.visibility import Visibility
         from avalanche_assets.sentinel1.visibility import track_geometry as geometry_of
@@ -115,7 +118,9 @@ def track_geometry_asset(
                 "layover (share)": float(((geometry.visibility & Visibility.LAYOVER) > 0).mean()),
                 "shadow (share)": float(((geometry.visibility & Visibility.SHADOW) > 0).mean()),
                 "median incidence (deg)": float(np.nanmedian(geometry.incidence_deg)),
-                "visibility": picture(png(visibility_figure(heights, geometry.visibility, grid))),
+                "local incidence": picture(
+                    png(incidence_map(geometry.local_incidence_deg, geometry.visibility == 0, grid))
+                ),
             },
             data_version=data_version(sha256(path)),
         )

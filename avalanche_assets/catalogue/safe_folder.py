@@ -9,13 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
 from avalanche_assets.catalogue.acquisitions import Acquisition, roles_by_month, season_of
 from avalanche_assets.errors import CatalogueError, SafeError
-from avalanche_assets.sentinel1.orbit import Orbit
+from avalanche_assets.sentinel1.orbit import Orbit, merge_orbits
 from avalanche_assets.sentinel1.product import Product
+from avalanche_assets.sentinel1.safe import MANIFEST
 from avalanche_assets.settings import TrackSettings
 
 _NAME = re.compile(
@@ -90,17 +92,18 @@ def check_products(folder: Path, acquisition: Acquisition, track: TrackSettings)
     for product in open_products(folder, acquisition):
         if (product.relative_orbit, product.direction) != (track.relative_orbit, track.direction):
             raise SafeError(
-                f"{product.path}: relative orbit {product.relative_orbit} {product.direction}, but the "
-                f"settings ask for {track.relative_orbit} {track.direction}; move it or correct [track]"
+                f"{product.archive.path}: relative orbit {product.relative_orbit} {product.direction}, "
+                f"but the settings ask for {track.relative_orbit} {track.direction}; move it or set [track]"
             )
+        product.require_complete()
         lines, samples = product.shape
         records.append(
             ProductRecord(
                 product.name,
-                str(product.path),
-                _size(product.path),
-                product.manifest_sha256,
-                product.ipf_version,
+                str(product.archive.path),
+                _size(product.archive.path),
+                sha256(product.archive.read(MANIFEST)).hexdigest(),
+                ipf_text(product.ipf_version),
                 lines,
                 samples,
                 product.start,
@@ -126,7 +129,12 @@ def acquisition_orbit(folder: Path, acquisition: Acquisition) -> Orbit:
     Raises:
         SafeError: As `open_products`.
     """
-    return Orbit.joined([product.orbit for product in open_products(folder, acquisition)])
+    return merge_orbits(product.orbit for product in open_products(folder, acquisition))
+
+
+def ipf_text(version: tuple[int, int]) -> str:
+    """A processor version as the manifest writes it, e.g. ``2.90``."""
+    return f"{version[0]}.{version[1]:02d}"
 
 
 def _acquisition(day: date, names: list[re.Match[str]], role: str, folder: Path) -> Acquisition:
@@ -137,9 +145,7 @@ def _acquisition(day: date, names: list[re.Match[str]], role: str, folder: Path)
             "move the others out of the folder"
         )
     spans = sorted((_instant(match[2]), _instant(match[3])) for match in names)
-    abut = all(
-        abs(later[0] - earlier[1]) <= _ABUTTING for earlier, later in pairwise(spans)
-    )
+    abut = all(abs(later[0] - earlier[1]) <= _ABUTTING for earlier, later in pairwise(spans))
     platform, absolute_orbit = platforms[0]
     return Acquisition(
         day,

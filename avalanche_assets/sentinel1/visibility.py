@@ -47,6 +47,13 @@ SHADOW = int(Visibility.SHADOW)
 OUTSIDE = int(Visibility.OUTSIDE)
 
 
+def unobstructed(flags: NDArray[np.integer] | NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Where `Visibility` bits (as stored in a raster, maybe as float) hold neither layover nor shadow."""
+    bits = np.nan_to_num(flags).astype(np.uint8)
+    clear: NDArray[np.bool_] = (bits & (LAYOVER | SHADOW)) == 0
+    return clear
+
+
 @dataclass(frozen=True)
 class TrackGeometry:
     """Geometry of one track on the analysis grid; every array has the grid's shape.

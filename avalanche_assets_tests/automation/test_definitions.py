@@ -34,10 +34,10 @@ FLOW = {
     "corridor_labels": {"corridors", "avalanche_events"},
     "training_split": {"acquisition_catalogue"},
     "vae": {"training_split", "terrain_patches", "corridor_patches", "corridor_labels"},
-    "anomaly_scores": {"corridor_patches", "terrain_patches", "vae"},
+    "anomaly_scores": {"corridor_patches", "terrain_patches", "vae", "change_threshold"},
     "thresholds": {"training_split", "anomaly_scores", "corridor_labels"},
     "evaluation": {"training_split", "anomaly_scores", "corridor_labels", "thresholds"},
-    "detections": {"anomaly_scores", "corridor_patches", "thresholds", "vae"},
+    "detections": {"anomaly_scores", "corridor_patches", "thresholds", "vae", "change_threshold"},
     "bulletin": {"detections"},
     "season_report": {"bulletin", "evaluation"},
 }
