@@ -1,9 +1,10 @@
-"""Small maps of rasters for the Dagster UI: hillshade, slope, sigma0, VV* and VH*.
+"""Small maps for the Dagster UI: hillshade, slope, corridors, sigma0, VV*, VH* and local incidence.
 
 Each says what it shows with unit, scale bar and north. Pixels without a value are light grey, so that
 "not computed" never looks like a low value. `style.png` turns a figure into bytes.
 """
 
+import geopandas as gpd
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,9 +12,11 @@ from matplotlib.image import AxesImage
 
 from avalanche_assets.grid import Grid
 from avalanche_assets.reporting.style import (
+    BLUE,
     DIVERGING,
     NO_VALUE,
     SEQUENTIAL,
+    VERMILION,
     Floats,
     colourbar,
     extent,
@@ -81,6 +84,25 @@ def star_map(star_db: Floats, grid: Grid, polarisation: str, note: str = "") -> 
     middle = f"median {np.median(known):+.1f} dB, " if known.size else ""
     title(axes, f"{polarisation}*: change against snow-free ground", middle + _coverage(star_db))
     colourbar(figure, image, axes, f"{polarisation}* (dB)", "both")
+    return _finish(figure, axes, small, note)
+
+
+def corridors_map(elevation: Floats, grid: Grid, corridors: gpd.GeoDataFrame, note: str = "") -> Figure:
+    """Corridors and their deposit points on the hillshade.
+
+    Args:
+        elevation: Elevation model on `grid`, metres.
+        grid: The analysis grid.
+        corridors: `tables.CORRIDORS` with polygons on the grid's coordinate system.
+        note: Footer.
+    """
+    heights, small = reduced(elevation, grid)
+    figure, axes = _map_figure(small)
+    _show(axes, 0.35 + 0.65 * hillshade(heights, small.resolution), small, "gray", (0, 1))
+    corridors.plot(ax=axes, facecolor=f"{BLUE}40", edgecolor=BLUE, linewidth=0.6)
+    axes.scatter(corridors["deposit_x"], corridors["deposit_y"], s=5, color=VERMILION, linewidths=0)
+    massifs = corridors["massif_id"].nunique()
+    title(axes, "Corridors", f"{len(corridors):,} corridors in {massifs} massifs; dots: deposit points")
     return _finish(figure, axes, small, note)
 
 

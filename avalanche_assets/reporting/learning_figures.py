@@ -29,6 +29,7 @@ from avalanche_assets.reporting.style import (
 )
 
 PATCH_LIMIT_DB = 8.0
+SHEET_COLUMNS = 6
 GALLERY = (
     ("vv_star_old", "VV* before (dB)", DIVERGING, (-PATCH_LIMIT_DB, PATCH_LIMIT_DB)),
     ("vv_star", "VV* now (dB)", DIVERGING, (-PATCH_LIMIT_DB, PATCH_LIMIT_DB)),
@@ -65,6 +66,28 @@ def patch_gallery(
         axis.set_ylabel(caption, fontsize=7.5, color=INK)
     note_scale = f"each patch {patch_m / 1000:g} km wide, north up; cross: deposit point"
     footer(figure, f"{note_scale}\n{note}" if note else note_scale)
+    return figure
+
+
+def patch_sheet(patches_db: Floats, captions: Sequence[str], quantity: str, note: str = "") -> Figure:
+    """A contact sheet of one channel's patches, six a row.
+
+    Args:
+        patches_db: Patches (n, 64, 64) in dB, at least one; NaN where no value.
+        captions: Text above each patch, e.g. the corridor.
+        quantity: Name of the channel, e.g. ``VV*``.
+        note: Footer.
+    """
+    columns = min(SHEET_COLUMNS, len(patches_db))
+    rows = -(-len(patches_db) // columns)
+    figure, axes = new_figure(1.35 * columns + 1.0, 1.5 * rows + 0.4, rows, columns)
+    for axis, patch, caption in zip(axes, patches_db, captions, strict=False):
+        image = _patch(axis, patch, DIVERGING, (-PATCH_LIMIT_DB, PATCH_LIMIT_DB))
+        axis.set_title(caption, fontsize=7, color=INK, pad=2)
+    for axis in axes[len(patches_db) :]:
+        axis.set_axis_off()
+    colourbar(figure, image, axes, f"{quantity} (dB)", "both")
+    footer(figure, note)
     return figure
 
 

@@ -186,7 +186,15 @@ def activity_figure(dates: Sequence[SeasonDate], counts: Sequence[Counts], seaso
     if _with_recorded(dates):
         recorded = [np.nan if item.recorded is None else item.recorded for item in dates]
         above.plot(
-            days, recorded, color=RECORDED, lw=1, marker="D", ms=4.5, mfc=PAPER, label="recorded corridors"
+            days,
+            recorded,
+            color=RECORDED,
+            ls="none",
+            marker="D",
+            ms=5,
+            mfc=PAPER,
+            clip_on=False,
+            label="recorded corridors",
         )
     hidden = [100 * item.hidden / item.total for item in counts]
     below.bar(days, hidden, BAR_DAYS, color=PAPER, edgecolor=NOT_OBSERVABLE, hatch="/////", lw=0.8)
@@ -197,9 +205,9 @@ def activity_figure(dates: Sequence[SeasonDate], counts: Sequence[Counts], seaso
     above.tick_params(labelbottom=False)
     below.set_xticks(days, [f"{item.day:%d %b}" for item in dates], rotation=60, ha="right")
     above.legend(
-        fontsize=8.5, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), labelcolor=INK
+        fontsize=8.5, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.99), labelcolor=INK
     )
-    title(above, f"Avalanche deposits seen by radar, {season}")
+    title(above, f"Deposits seen by radar, {season}")
     footer(figure, note)
     return figure
 

@@ -157,7 +157,8 @@ def scale_bar(axes: Axes) -> None:
 def round_length(length: float) -> float:
     """The largest of 1, 2 or 5 times a power of ten that is not above `length`."""
     power: float = 10.0 ** math.floor(math.log10(length))
-    return max(step * power for step in (1, 2, 5) if step * power <= length)
+    # 0.5, because the logarithm just below a power of ten may round up to it.
+    return max(step * power for step in (0.5, 1, 2, 5) if step * power <= length)
 
 
 def north_arrow(axes: Axes) -> None:
