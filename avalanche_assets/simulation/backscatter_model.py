@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from rasterio.transform import from_origin
 from scipy import ndimage
 
 from avalanche_assets.grid import Grid, Window
@@ -180,12 +180,11 @@ def _footprint(deposit: Deposit, grid: Grid, local_incidence: Floats32) -> Footp
     rows, cols = SUBGRID * grid.height, SUBGRID * grid.width
     if row < 0 or col < 0 or row + height > rows or col + width > cols:
         return None
+    fine_step = step / OVERSAMPLING
     fine = rasterize(
         [deposit.outline],
         (height * OVERSAMPLING, width * OVERSAMPLING),
-        transform=from_origin(
-            grid.west + col * step, grid.north - row * step, step / OVERSAMPLING, step / OVERSAMPLING
-        ),
+        transform=Affine(fine_step, 0.0, grid.west + col * step, 0.0, -fine_step, grid.north - row * step),
         dtype=np.uint8,
     )
     share = fine.reshape(height, OVERSAMPLING, width, OVERSAMPLING).mean(axis=(1, 3), dtype=np.float32)

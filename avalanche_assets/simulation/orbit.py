@@ -83,7 +83,7 @@ def solve_pass(
         cosine = sight @ normal / np.linalg.norm(sight)
         return [doppler / 1e6, float(np.degrees(np.arccos(cosine))) - incidence_deg]
 
-    node, argument = fsolve(residuals, _first_guess(lon_deg, lat_deg, descending), xtol=1e-13)
+    node, argument = fsolve(residuals, _first_guess(lon_deg, lat_deg, descending), xtol=1e-10)
     # An even number of state vectors at whole seconds, the overpass between the two middle ones.
     times = STATE_VECTOR_STEP_S * (np.arange(STATE_VECTORS, dtype=np.float64) - (STATE_VECTORS - 1) / 2)
     return NominalPass(times, _position(times, node, argument))
