@@ -113,7 +113,10 @@ def land_cover(elevation: Floats, resolution: float, seed: int) -> NDArray[np.ui
     Returns:
         uint8 (rows, columns).
     """
-    slope, _ = slope_aspect(elevation, resolution)
+    _, receivers, order = drain(elevation)
+    streams = drainage_area(receivers, order, resolution * resolution).reshape(elevation.shape) > 3e7
+    del receivers, order  # a large landscape needs their room
+    slope = slope_aspect(elevation, resolution)[0]
     gentle = ndimage.gaussian_filter(slope, 3.0)
     patchy = fractal_noise(elevation.shape, resolution, 1200.0, 4, seed + 900, False)
     broad = fractal_noise(elevation.shape, resolution, 5000.0, 2, seed + 950, False)
@@ -125,7 +128,5 @@ def land_cover(elevation: Floats, resolution: float, seed: int) -> NDArray[np.ui
     flat = (gentle < 5.0) & (elevation < 1800.0)
     cover[flat & (patchy > 0.3)] = LandCover.SETTLEMENT
     cover[flat & (broad > 0.35) & (gentle < 1.0)] = LandCover.WATER
-    _, receivers, order = drain(elevation)
-    streams = drainage_area(receivers, order, resolution * resolution).reshape(elevation.shape)
-    cover[(streams > 3e7) & (slope < 15.0)] = LandCover.WATER
+    cover[streams & (slope < 15.0)] = LandCover.WATER
     return cover

@@ -47,8 +47,8 @@ class _Level(NamedTuple):
     uplift_m: float
 
 
-LEVELS = (_Level(8, 120, 17.0), _Level(4, 30, 12.0), _Level(2, 8, 6.0), _Level(1, 1, 3.0))
-"""Cells of 160, 80, 40 and 20 m on a grid of 20 m."""
+LEVELS = (_Level(8, 120, 17.0), _Level(4, 30, 12.0), _Level(2, 10, 6.0))
+"""Cells of 160, 80 and 40 m on a grid of 20 m; the last step, to the grid's own cells, only adds crags."""
 
 
 def synthetic_terrain(grid: Grid, seed: int) -> Floats:
@@ -69,8 +69,9 @@ def synthetic_terrain(grid: Grid, seed: int) -> Floats:
         if number:
             heights = ndimage.gaussian_filter(_halve_cells(heights), 0.8)
         heights = _erode(heights, cell * level.factor, level, seed + 10 * number)
-    heights = _add_crags(heights, cell, seed)
-    heights = _widen_valleys(heights, cell)
+    heights = _halve_cells(_widen_valleys(heights, cell * LEVELS[-1].factor))
+    _add_crags(heights, cell, seed)
+    heights = _slump(heights, 1.15 * _talus_tangent(heights.shape, cell, seed), cell, 0.05)
     edge = margin * coarsest
     return _place(heights[edge : edge + grid.height, edge : edge + grid.width])
 
@@ -150,17 +151,19 @@ def _slump(heights: Floats, tangent: Floats, cell: float, creep: float) -> Float
     return out
 
 
-def _add_crags(heights: Floats, cell: float, seed: int) -> Floats:
-    """Ridged noise of some 50 m where it is steep, with what then overhangs slumped."""
-    slope, _ = slope_aspect(heights, cell)
-    steep = ndimage.gaussian_filter(np.clip((slope - 14.0) / 22.0, 0.0, 1.0), 3.0)
-    ribs = fractal_noise(heights.shape, cell, 700.0, 5, seed + 500, True) - np.float32(0.45)
-    ledges = fractal_noise(heights.shape, cell, 220.0, 3, seed + 600, True) - np.float32(0.45)
-    heights = heights + steep * (110.0 * ribs + 28.0 * ledges)
-    tangent = _talus_tangent(heights.shape, cell, seed)
-    for _ in range(2):
-        heights = _slump(heights, 1.15 * tangent, cell, 0.01)
-    return heights
+def _add_crags(heights: Floats, cell: float, seed: int) -> None:
+    """Ridged noise of some 50 m where it is steep, in place (a large landscape has no room for copies)."""
+    steep = slope_aspect(heights, cell)[0]
+    steep -= 14.0
+    steep /= 22.0
+    np.clip(steep, 0.0, 1.0, out=steep)
+    ndimage.gaussian_filter(steep, 3.0, output=steep)
+    for wavelength, octaves, amplitude, offset in ((700.0, 5, 110.0, 500), (220.0, 3, 28.0, 600)):
+        ribs = fractal_noise(heights.shape, cell, wavelength, octaves, seed + offset, True)
+        ribs -= 0.45
+        ribs *= steep
+        ribs *= amplitude
+        heights += ribs
 
 
 def _widen_valleys(heights: Floats, cell: float) -> Floats:
@@ -170,12 +173,12 @@ def _widen_valleys(heights: Floats, cell: float) -> Floats:
     stream, size = _stream_below(filled, receivers, order, area)
     floor = 22.0 * (size / VALLEY_AREA_M2) ** 0.3
     # Smoothed, because two neighbouring streams at different heights would leave a step between them.
-    stream, floor = ndimage.gaussian_filter(stream, 6.0), ndimage.gaussian_filter(floor, 6.0)
+    stream, floor = ndimage.gaussian_filter(stream, 3.0), ndimage.gaussian_filter(floor, 3.0)
     above = np.maximum(filled - stream, 0.0)
     rise = np.clip(above / (5.0 * floor), 0.0, 1.0)
     widened = stream + above * (0.05 + 0.95 * rise * rise * (3.0 - 2.0 * rise))
-    near = ndimage.gaussian_filter((above < 2.5 * floor).astype(np.float32), 4.0) ** 2
-    floored: Floats = widened + near * (ndimage.gaussian_filter(widened, 8.0) - widened)
+    near = ndimage.gaussian_filter((above < 2.5 * floor).astype(np.float32), 2.0) ** 2
+    floored: Floats = widened + near * (ndimage.gaussian_filter(widened, 4.0) - widened)
     return floored
 
 
