@@ -189,7 +189,7 @@ def compass(direction_deg: float) -> str:
 def _state(row: Any) -> str:
     if row.new_or_persisting == "new":
         return "new"
-    return f"persisting: {row.times_seen} passes, since {row.first_seen:%d %b}"
+    return f"persisting: {int(row.times_seen)} passes, since {row.first_seen:%d %b}"
 
 
 def _elevation(row: Any) -> str:

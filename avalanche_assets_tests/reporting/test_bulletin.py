@@ -29,7 +29,15 @@ from avalanche_assets.reporting.evaluation_text import HEADER, evaluation_markdo
 from avalanche_assets.reporting.season_report import SeasonDate, season_summary, write_season_report
 from avalanche_assets.reporting.summary import count, count_by_massif, reasons
 from avalanche_assets.settings import DetectionSettings
-from avalanche_assets.tables import EVALUATION, OPERATING_POINTS, SEASON_SUMMARY, read_table
+from avalanche_assets.tables import (
+    DETECTIONS,
+    EVALUATION,
+    OPERATING_POINTS,
+    SEASON_SUMMARY,
+    read_geotable,
+    read_table,
+    write_geotable,
+)
 
 HIDDEN = {2: "layover or shadow", 3: "layover or shadow", 4: "wet snow <script>alert(1)</script>"}
 
@@ -148,6 +156,13 @@ def test_detections_are_ordered_by_quality_then_score(detections):
     changed.loc[5, "quality"] = "C"
     assert [row["quality"] for row in detection_cells(changed)] == ["A", "C"]
     assert [row["score"] for row in detection_cells(detections)] == ["7.00", "6.00"]
+
+
+def test_cells_are_the_same_after_the_table_was_stored(detections, tmp_path):
+    write_geotable(tmp_path / "detections.parquet", detections, DETECTIONS)
+    stored = detection_cells(read_geotable(tmp_path / "detections.parquet", DETECTIONS))
+    assert stored == detection_cells(detections)
+    assert stored[1]["state"] == "persisting: 2 passes, since 28 Dec"
 
 
 def test_missing_measures_are_dashes(detections):
