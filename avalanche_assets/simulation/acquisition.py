@@ -23,8 +23,11 @@ from avalanche_assets.simulation.weather import Weather
 
 Floats = NDArray[np.float64]
 
-MIN_PADDING_CELLS, FILL_PADDING = 25, 0.12
-"""The scene reaches this far beyond the elevation model: cells, and share of its side to fill the frame."""
+MIN_PADDING_CELLS, FILL_PADDING = 25, 0.2
+"""The ground goes on this far beyond the elevation model: cells, and share of its side to fill the frame.
+
+The track runs 12 degrees off north, so the frame's corners lie sin(12) cos(12) = 0.2 of a side outside.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Scene:
 
     Attributes:
         ground: Padded landscape with texture and deposits.
+        padding: Cells of the ground beyond the elevation model on each side.
         facets: Its radar geometry.
         track: Orbit and frame.
         seed: Of the season.
@@ -40,6 +44,7 @@ class Scene:
     """
 
     ground: Ground
+    padding: int
     facets: Facets
     track: Track
     seed: int
@@ -58,7 +63,7 @@ def simulate_acquisition(
     random = np.random.default_rng([scene.seed, date_pass.date.toordinal()])
     elevation = scene.ground.landscape.elevation
     orbit = date_orbit(track, date_pass.date, random)
-    extent = scene_extent(orbit, scene.facets, elevation)
+    extent = scene_extent(orbit, scene.facets, elevation, scene.padding)
     geometry = track.geometry(orbit, extent, random)
     centre = incidence_at(geometry, np.array([geometry.lines / 2]), np.array([geometry.samples / 2]))
     view = View(
@@ -89,14 +94,13 @@ def simulate_acquisition(
     return paths
 
 
-def pad_landscape(landscape: Landscape, fill_swath: bool) -> Landscape:
-    """The landscape mirrored at its borders, so that images do not end where the elevation model does.
+def padding_cells(landscape: Landscape, fill_swath: bool) -> int:
+    """How far to pad; with `fill_swath` so far that the image frame, turned against the grid, is covered."""
+    return MIN_PADDING_CELLS + fill_swath * round(FILL_PADDING * max(landscape.grid.shape))
 
-    Args:
-        landscape: As simulated.
-        fill_swath: Pad so far that the image frame, turned against the grid, is mostly covered.
-    """
-    cells = MIN_PADDING_CELLS + fill_swath * round(FILL_PADDING * max(landscape.grid.shape))
+
+def pad_landscape(landscape: Landscape, cells: int) -> Landscape:
+    """The landscape mirrored at its borders, so that images do not end where the elevation model does."""
     return Landscape(
         pad_grid(landscape.grid, cells),
         np.pad(landscape.elevation, cells, mode="reflect"),

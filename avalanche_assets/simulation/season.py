@@ -26,7 +26,7 @@ from avalanche_assets.files import sha256, write_text
 from avalanche_assets.grid import TILE_PX, Grid
 from avalanche_assets.rasters import write_cog
 from avalanche_assets.settings import Settings
-from avalanche_assets.simulation.acquisition import Scene, pad_landscape, simulate_acquisition
+from avalanche_assets.simulation.acquisition import Scene, pad_landscape, padding_cells, simulate_acquisition
 from avalanche_assets.simulation.avalanches import Deposit, simulate_avalanches
 from avalanche_assets.simulation.backscatter_model import build_ground
 from avalanche_assets.simulation.calendar import MISSING_DATES, PredictedPass
@@ -242,11 +242,12 @@ def _write_inputs(out: Path, nature: _Nature, seed: int) -> None:
 
 
 def _scene(nature: _Nature, size: Size, track: Track, seed: int) -> Scene:
-    padded = pad_landscape(nature.landscape, fill_swath=not size.full_swath)
+    padding = padding_cells(nature.landscape, fill_swath=not size.full_swath)
+    padded = pad_landscape(nature.landscape, padding)
     orbit = track.nominal.orbit(np.datetime64("2018-01-01", "ns"))
     facets = build_facets(padded.grid, padded.elevation, orbit)
     ground = build_ground(padded, facets.local_incidence, nature.deposits, seed)
-    return Scene(ground, facets, track, seed, fill_swath=not size.full_swath)
+    return Scene(ground, padding, facets, track, seed, fill_swath=not size.full_swath)
 
 
 def _simulate_products(

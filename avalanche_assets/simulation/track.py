@@ -130,10 +130,13 @@ class SyntheticTrack:
         return synthetic_radiometry(geometry, first, last, old_format)
 
 
-def scene_extent(orbit: Orbit, facets: Facets, elevation: Floats32) -> SceneExtent:
-    """The extent of the scene for one orbit, from every fourth node in each direction and the rim."""
-    rows = _thinned(elevation.shape[0])
-    cols = _thinned(elevation.shape[1])
+def scene_extent(orbit: Orbit, facets: Facets, elevation: Floats32, padding: int = 0) -> SceneExtent:
+    """The extent of the scene for one orbit, from every fourth node in each direction and the rim.
+
+    The outermost `padding` nodes on each side are left out.
+    """
+    rows = padding + _thinned(elevation.shape[0] - 2 * padding)
+    cols = padding + _thinned(elevation.shape[1] - 2 * padding)
     time, slant = zero_doppler(orbit, facets.points[np.ix_(rows, cols)])
     return SceneExtent(
         (float(time.min()), float(time.max())),
