@@ -11,6 +11,7 @@ from avalanche_assets.assets.common import (
     counts_table,
     data_version,
     markdown_table,
+    picture,
     table_metadata,
 )
 from avalanche_assets.files import sha256
@@ -47,6 +48,8 @@ def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
         """Avalanche paths of the inventory with massif and deposit point, on the analysis grid."""
         from avalanche_assets.inventory.corridors import read_corridors
         from avalanche_assets.rasters import read_bands
+        from avalanche_assets.reporting.figures import corridors_map
+        from avalanche_assets.reporting.style import png
 
         settings = pipeline.settings.inventory
         heights = read_bands(pipeline.layout.dem)["elevation"] if dem else None
@@ -59,6 +62,8 @@ def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
             "massifs": counts_table(frame["massif"].value_counts().to_dict(), "massif"),
             "not under observation": int((~frame["observed"]).sum()),
         }
+        if heights is not None:
+            metadata["map"] = picture(png(corridors_map(heights, grid, frame)))
         return dg.MaterializeResult(metadata=metadata, data_version=data_version(sha256(path)))
 
     return corridors

@@ -73,9 +73,12 @@ def training_assets(
     )
     def vae(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """The paper's variational autoencoder, trained on patches of the training dates without a deposit."""
+        import numpy as np
+
         from avalanche_assets.detectors.learning import train_detector
+        from avalanche_assets.detectors.vae import Vae
         from avalanche_assets.patches.loading import load_samples
-        from avalanche_assets.reporting.learning_figures import training_curve
+        from avalanche_assets.reporting.learning_figures import reconstruction_figure, training_curve
         from avalanche_assets.reporting.style import png
 
         layout, settings = pipeline.layout, pipeline.settings
@@ -88,6 +91,8 @@ def training_assets(
             "vae", loaded, split, settings.learning, layout.model("vae"), context.log.info
         )
         last = summary.history[-1]
+        shown = loaded.samples.subset(np.argsort(loaded.new != "positive", kind="stable")[:3])
+        seen, rebuilt = Vae.load(layout.model("vae")).reconstruct(shown)
         return dg.MaterializeResult(
             metadata={
                 "path": dg.MetadataValue.path(str(layout.model("vae"))),
@@ -99,6 +104,16 @@ def training_assets(
                 "seconds": summary.seconds,
                 "KL (nat)": last.kl,
                 "active latent units": last.active_units,
+                "reconstruction": picture(
+                    png(
+                        reconstruction_figure(
+                            seen[:, 0],
+                            rebuilt[:, 0],
+                            [f"{c}\n{d}" for c, d in zip(shown.corridor_ids, shown.dates, strict=True)],
+                            "VV*",
+                        )
+                    )
+                ),
                 "training": picture(
                     png(
                         training_curve(
@@ -194,7 +209,7 @@ def decision_assets(
         deps=[*scored, after(thresholds)],
     )
     def evaluation(pipeline: Pipeline) -> dg.MaterializeResult:
-        """Every detector on the test dates, as in the paper's Table 1: all massifs and one by one."""
+        """Every detector on the test dates, as in the paper's Table 1: all massifs and Haute-Maurienne."""
         from avalanche_assets.detectors.metrics import evaluation_table
         from avalanche_assets.detectors.scored import scored_labels
         from avalanche_assets.reporting.evaluation_text import evaluation_markdown

@@ -6,6 +6,8 @@ from avalanche_assets.assets.common import (
     OWNERS,
     after,
     data_version,
+    note,
+    picture,
     table_metadata,
 )
 from avalanche_assets.automation.partitions import Partitions
@@ -23,6 +25,8 @@ from avalanche_assets.tables import (
 )
 
 GROUP = "patches"
+SHOWN = 12
+"""Patches on the contact sheet in the UI."""
 
 
 def terrain_patches_asset(
@@ -93,6 +97,8 @@ def corridor_patches_asset(
 
         from avalanche_assets.patches.cutting import cut_corridor_patches
         from avalanche_assets.rasters import read_bands, read_grid
+        from avalanche_assets.reporting.learning_figures import patch_sheet
+        from avalanche_assets.reporting.style import png
         from avalanche_assets.sentinel1.visibility import unobstructed
 
         day, layout = context.partition_key, pipeline.layout
@@ -111,10 +117,13 @@ def corridor_patches_asset(
         )
         path = layout.corridor_patches(day)
         write_table(path, table, CORRIDOR_PATCHES)
+        names = table["corridor_id"].to_pylist()[:SHOWN]
+        shown = table["vv_star"].combine_chunks().to_numpy_ndarray()[:SHOWN]
         fractions = ("valid_fraction", "visible_fraction", "wet_snow_fraction")
         return dg.MaterializeResult(
             metadata=table_metadata(path, table.num_rows, CORRIDOR_PATCHES)
-            | {f"mean {name}": pc.mean(table[name]).as_py() for name in fractions},
+            | {f"mean {name}": pc.mean(table[name]).as_py() for name in fractions}
+            | {"first patches": picture(png(patch_sheet(shown, names, "VV*", note(pipeline, day))))},
             data_version=data_version(sha256(path)),
         )
 

@@ -25,12 +25,12 @@ from avalanche_assets.reporting.pages import (
     render,
     write_bytes,
 )
-from avalanche_assets.reporting.style import Floats, footer_text, png
+from avalanche_assets.reporting.style import Floats, footer_text, png, smaller
 from avalanche_assets.reporting.summary import Counts, count, count_by_massif, massif_name, reasons
 from avalanche_assets.settings import DetectionSettings, Settings
 
-MAP_KB, MAP_DPI = 1500, 160
-THUMBNAIL_KB, THUMBNAIL_DPI = 100, 70
+MAP_KB, MAP_DPI = 1500, 140
+THUMBNAIL_KB = 100
 USUAL_GAP_DAYS = 6
 WET_SNOW_WARNING = 0.3
 """Median share of wet-snow pixels from which the bulletin warns first of all."""
@@ -114,7 +114,7 @@ def write_bulletin(
         folder / "bulletin.html",
         folder / "map.png",
         folder / "detections.gpkg",
-        png(figure, THUMBNAIL_KB, THUMBNAIL_DPI),
+        smaller(picture, THUMBNAIL_KB),
         counts,
     )
     write_geopackage(bulletin.geopackage, detections)

@@ -30,6 +30,7 @@ from avalanche_assets.reporting.style import (
     footer_text,
     new_figure,
     png,
+    smaller,
     title,
 )
 from avalanche_assets.reporting.summary import Counts, count, count_by_massif
@@ -138,7 +139,7 @@ def write_season_report(
         folder / "season_report.html",
         folder / "activity.png",
         folder / "summary.parquet",
-        png(figure, THUMBNAIL_KB, 90),
+        smaller(picture, THUMBNAIL_KB),
         sum(item.new for item in counts),
     )
     write_table(report.summary, summary, SEASON_SUMMARY)

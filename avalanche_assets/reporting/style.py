@@ -199,26 +199,30 @@ def chart_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
 def png(figure: Figure, max_kb: int = 100, dpi: int = 110) -> bytes:
     """The figure as PNG of at most `max_kb` kilobytes.
 
-    Colours are reduced to a palette of 256 when the picture is too large, and then the resolution, so that
-    a thumbnail never bloats the event log that stores it.
+    Colours are reduced to a palette of 256 when the picture is too large, and then its size, so that a
+    thumbnail never bloats the event log that stores it.
     """
-    while True:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-        if buffer.tell() > max_kb * 1024:
-            buffer = _palette(buffer)
-        if buffer.tell() <= max_kb * 1024:
-            return buffer.getvalue()
-        dpi = int(dpi * 0.85)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return smaller(buffer.getvalue(), max_kb)
 
 
-def _palette(picture: io.BytesIO) -> io.BytesIO:
+def smaller(picture: bytes, max_kb: int) -> bytes:
+    """A PNG in at most `max_kb` kilobytes, resampled from `picture` without drawing it again."""
+    limit = max_kb * 1024
+    if len(picture) <= limit:
+        return picture
+    drawn = image = Image.open(io.BytesIO(picture)).convert("RGB")
+    while (encoded := _with_palette(image)).tell() > limit:
+        share = 0.95 * math.sqrt(limit / encoded.tell()) * image.width / drawn.width
+        size = round(drawn.width * share), round(drawn.height * share)
+        image = drawn.resize(size, Image.Resampling.LANCZOS)
+    return encoded.getvalue()
+
+
+def _with_palette(picture: Image.Image) -> io.BytesIO:
     buffer = io.BytesIO()
     # Maximum coverage keeps rare colours, such as the ends of the colour bar; median cut merges them.
-    colours = (
-        Image.open(picture)
-        .convert("RGB")
-        .quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    )
+    colours = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     colours.save(buffer, format="png", optimize=True)
     return buffer

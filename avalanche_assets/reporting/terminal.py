@@ -18,7 +18,8 @@ def run_summary(settings: Settings) -> Iterator[str]:
     layout = settings.layout
     yield ""
     yield f"Evaluation on the test dates ({'SIMULATED' if settings.simulated else 'real'} data)"
-    yield evaluation_text(read_table(layout.evaluation, EVALUATION))
+    points = ("balanced", settings.detection.operating_point)
+    yield evaluation_text(read_table(layout.evaluation, EVALUATION), points)
     yield ""
     yield f"Detections ({settings.detection.detector}, operating point {settings.detection.operating_point})"
     yield f"{'date':<12}{'detections':>11}{'new':>6}{'persisting':>12}{'not observable':>16}"

@@ -40,7 +40,7 @@ from avalanche_assets.simulation.template import TemplateTrack, read_template
 from avalanche_assets.simulation.track import SyntheticTrack, Track
 from avalanche_assets.simulation.weather import Weather, Winter, simulate_winter
 
-SIMULATION_VERSION = 1
+SIMULATION_VERSION = 2
 """Raised when the same parameters give other data."""
 CRS = "EPSG:32632"
 RESOLUTION_M = 20.0
