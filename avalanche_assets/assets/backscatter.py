@@ -4,6 +4,7 @@ import dagster as dg
 
 from avalanche_assets.assets.common import OWNERS, after, analysis_grid, data_version, note, picture
 from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.errors import TableError
 from avalanche_assets.files import sha256
 from avalanche_assets.resources.pipeline import Pipeline
 
@@ -140,6 +141,11 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
                 f"products of months {pipeline.settings.season.reference_months} or set season.reference",
                 allow_retries=False,
             )
+        wanted, days = days, [day for day in days if layout.sigma0(day).exists()]
+        if not days:
+            raise TableError(
+                f"{layout.sigma0(wanted[0])}: none of the {role} dates {wanted} has sigma0; materialise it"
+            )
         stack = [read_bands(layout.sigma0(day), ["vv", "vh"]) for day in days]
         median = {name: reference_median([bands[name] for bands in stack]) for name in ("vv", "vh")}
         path, grid = layout.reference_sigma0(season), read_grid(layout.sigma0(days[0]))
@@ -148,6 +154,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
             metadata={
                 "dagster/uri": str(path),
                 "dates": ", ".join(days),
+                "dates left out": [day for day in wanted if day not in days],
                 "median VV (dB)": float(10 * np.log10(np.nanmedian(median["vv"]))),
                 "reference": picture(
                     png(sigma0_map(median["vv"], grid, "VV", f"Reference {season}, median of {len(days)}"))

@@ -77,15 +77,16 @@ def training_assets(
 
         from avalanche_assets.detectors.learning import train_detector
         from avalanche_assets.detectors.vae import Vae
-        from avalanche_assets.patches.loading import load_samples
+        from avalanche_assets.patches.loading import load_samples, paired_dates
         from avalanche_assets.reporting.learning_figures import reconstruction_figure, training_curve
         from avalanche_assets.reporting.style import png
 
         layout, settings = pipeline.layout, pipeline.settings
         split = read_table(layout.training_split, TRAINING_SPLIT)
-        days = [
+        wanted = [
             row["acquisition_date"] for row in split.to_pylist() if row["role"] in ("train", "validation")
         ]
+        days = paired_dates(layout, pipeline.catalogue, wanted)
         loaded = load_samples(layout, pipeline.catalogue, days, detection=settings.detection)
         summary = train_detector(
             "vae", loaded, split, settings.learning, layout.model("vae"), context.log.info
@@ -99,6 +100,7 @@ def training_assets(
                 "version": summary.version,
                 "training samples": summary.samples,
                 "validation samples": summary.validation_samples,
+                "dates left out": [str(day) for day in wanted if day not in days],
                 "parameters": summary.parameters,
                 "best epoch": summary.best_epoch,
                 "seconds": summary.seconds,
@@ -178,6 +180,7 @@ def decision_assets(
         path = pipeline.layout.thresholds
         write_table(path, table, THRESHOLDS)
         metadata: dict[str, Any] = table_metadata(path, table.num_rows, THRESHOLDS)
+        metadata["dates left out"] = [str(day) for day in validation.left_out]
         states = validation.states[settings.label_window]
         for detector, scores in validation.scores.items():
             points = {
@@ -224,6 +227,7 @@ def decision_assets(
             metadata=table_metadata(layout.evaluation, table.num_rows, EVALUATION)
             | {
                 "data": "simulated" if pipeline.settings.simulated else "real",
+                "dates left out": [str(day) for day in test.left_out],
                 "table": dg.MetadataValue.md(evaluation_markdown(table)),
             },
             data_version=data_version(sha256(layout.evaluation)),

@@ -4,6 +4,7 @@ import dagster as dg
 
 from avalanche_assets.assets.common import OWNERS, after, data_version, picture
 from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.errors import TableError
 from avalanche_assets.files import sha256
 from avalanche_assets.resources.pipeline import Pipeline
 
@@ -81,7 +82,7 @@ def track_geometry_asset(
         deps=[after(dem), after(orbit_files, partitions.geometry_date)],
     )
     def track_geometry(pipeline: Pipeline) -> dg.MaterializeResult:
-        """Incidence, local incidence, layover and shadow: static for the track, from its first orbit.
+        """Incidence, local incidence, layover and shadow: static for the track, from its first readable orbit.
 
         The orbital tube of 100 m changes incidence by 0.006 degrees, so one orbit serves all dates.
         """
@@ -96,7 +97,12 @@ def track_geometry_asset(
 
         grid = read_grid(pipeline.layout.dem)
         heights = read_bands(pipeline.layout.dem)["elevation"]
-        day = pipeline.catalogue.dates()[0]
+        days = [day for day in pipeline.catalogue.dates() if pipeline.layout.orbit_files(day).exists()]
+        if not days:
+            raise TableError(
+                f"{pipeline.layout.orbit_files('<date>')}: no acquisition has an orbit; materialise orbit_files"
+            )
+        day = days[0]
         orbit = Orbit.from_json(pipeline.layout.orbit_files(day).read_text(encoding="utf-8"))
         geometry = geometry_of(orbit, heights, grid)
         path = pipeline.layout.track_geometry

@@ -14,6 +14,7 @@ import dagster as dg
 
 from avalanche_assets.automation.stages import STAGES, Stage
 from avalanche_assets.definitions import build_definitions
+from avalanche_assets.settings import load_settings
 
 Progress = Callable[[str], None]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -52,10 +53,17 @@ def materialise_missing(settings_file: Path, instance: dg.DagsterInstance, progr
             _materialise(job, key, instance, report)
         failed = sum(1 for key in wanted if (key or stage.name) in report.failures)
         progress(_line(position + 1, stage, len(wanted), failed, time.monotonic() - started))
+        if stage.name in report.failures and (position > 0 or not _dates_known(settings_file)):
+            progress("       stopped: every later stage needs this one")
+            return report
         if position == 0:
             # Partitions are built when definitions load: load them again now that the dates are known.
             definitions = build_definitions(settings_file)
     return report
+
+
+def _dates_known(settings_file: Path) -> bool:
+    return load_settings(settings_file).layout.acquisition_catalogue.exists()
 
 
 def _job(definitions: dg.Definitions, stage: Stage) -> dg.JobDefinition | None:

@@ -3,6 +3,7 @@
 from avalanche_assets.catalogue.acquisitions import Acquisition
 from avalanche_assets.catalogue.raster_folder import find_rasters
 from avalanche_assets.catalogue.safe_folder import find_acquisitions as find_in_safe_folder
+from avalanche_assets.errors import CatalogueError
 from avalanche_assets.settings import Settings
 
 
@@ -10,9 +11,17 @@ def find_acquisitions(settings: Settings) -> list[Acquisition]:
     """Acquisitions of the configured source, in order of date.
 
     Raises:
-        CatalogueError: The source cannot be read; the message names folder or file.
+        CatalogueError: The source cannot be read or holds nothing; the message names folder or file.
     """
-    months = settings.season.reference_months
+    months, folder = settings.season.reference_months, settings.source.folder
     if settings.source.kind == "raster_folder":
-        return find_rasters(settings.source.folder, months)
-    return find_in_safe_folder(settings.source.folder, settings.track, months)
+        found = find_rasters(folder, months)
+    else:
+        found = find_in_safe_folder(folder, settings.track, months)
+    if not found:
+        # An empty answer would wipe every known date out of the catalogue.
+        raise CatalogueError(
+            f"{folder}: no acquisition of relative orbit {settings.track.relative_orbit} as "
+            f"{settings.source.kind}; put products there or set source.folder and track.relative_orbit"
+        )
+    return found

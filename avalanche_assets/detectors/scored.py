@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -26,22 +27,32 @@ class ScoredLabels:
         corridor_ids: Corridor of every pair, length N.
         scores: Per detector, (N,).
         states: Per label window, (N,) of `tables.LABEL_STATES`.
+        left_out: Dates of the role that failed and have no scores or labels.
     """
 
     corridor_ids: Sequence[str]
     scores: dict[str, NDArray[np.float64]]
     states: dict[str, NDArray[np.str_]]
+    left_out: Sequence[date] = ()
 
 
 def scored_labels(layout: DataLayout, role: str) -> ScoredLabels:
-    """Scores and labels of all dates that play `role` in the training split.
+    """Scores and labels of all dates that play `role` in the training split; a date that failed is left out.
 
     Raises:
-        TableError: A table of one of these dates is missing.
+        TableError: A table of one of these dates is damaged.
         DetectorError: No observable sample on these dates.
     """
     split = read_table(layout.training_split, TRAINING_SPLIT).to_pylist()
-    days = [row["acquisition_date"] for row in split if row["role"] == role]
+    wanted = [row["acquisition_date"] for row in split if row["role"] == role]
+    days = [
+        day for day in wanted if layout.anomaly_scores(day).exists() and layout.corridor_labels(day).exists()
+    ]
+    if not days:
+        raise DetectorError(
+            f"anomaly_scores: none of the {role} dates {[str(day) for day in wanted]} has scores and labels; "
+            "materialise anomaly_scores and corridor_labels of one of them"
+        )
     scores = pa.concat_tables(read_table(layout.anomaly_scores(day), ANOMALY_SCORES) for day in days)
     labels = pa.concat_tables(read_table(layout.corridor_labels(day), CORRIDOR_LABELS) for day in days)
     key = ["acquisition_date", "corridor_id"]
@@ -56,4 +67,5 @@ def scored_labels(layout: DataLayout, role: str) -> ScoredLabels:
         list(joined.index.get_level_values("corridor_id")),
         {name: joined[name].to_numpy(np.float64) for name in wide.columns},
         {window: joined[window].to_numpy(str) for window in LABEL_WINDOWS},
+        [day for day in wanted if day not in days],
     )

@@ -2,8 +2,9 @@
 
 A deposit is about one percent of a patch, so the paper's error over the whole patch is mostly speckle and
 terrain, and it counts the darkening of wet snow as much as the brightening of debris. Here only the VV*
-residual counts, smoothed over one pixel, weighted by a Gaussian around the deposit point, with its sign.
-The network is that of `vae`: no second training.
+residual counts, with its sign: smoothed over one pixel, against its median in the patch, weighted by a
+Gaussian around the deposit point. The median takes out what moves the whole patch, such as refreezing, which
+would otherwise raise an alarm in every corridor of a date. The network is that of `vae`: no second training.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from avalanche_assets.settings import LearningSettings
 
 
 class VaeLocal:
-    """Score: maximum over the patch of smoothed VV* residual times centre weight, in dB."""
+    """Score: maximum over the patch of the residual's contrast times centre weight, in dB."""
 
     name = "vae_local"
 
@@ -33,7 +34,7 @@ class VaeLocal:
     @property
     def version(self) -> str:
         """Hash over the network's version and the constants of the score."""
-        text = f"{self.name} {self.vae.version} {SMOOTHING_SIGMA_PX} {CENTRE_SIGMA_PX}"
+        text = f"{self.name} contrast {self.vae.version} {SMOOTHING_SIGMA_PX} {CENTRE_SIGMA_PX}"
         return hashlib.sha256(text.encode("ascii")).hexdigest()[:VERSION_DIGITS]
 
     def fit(
@@ -57,8 +58,11 @@ class VaeLocal:
         return scores
 
     def anomaly_map(self, samples: PatchSamples) -> NDArray[np.float32]:
-        """Smoothed VV* residual (n, 64, 64) in dB, as `Vae.anomaly_map`."""
-        return self.vae.anomaly_map(samples)
+        """Smoothed VV* residual over its median in the patch (n, 64, 64) in dB; NaN where no value."""
+        residual = self.vae.anomaly_map(samples)
+        with_value = np.isfinite(residual).any(axis=(1, 2))
+        residual[with_value] -= np.nanmedian(residual[with_value], axis=(1, 2), keepdims=True)
+        return residual
 
     def save(self, folder: Path) -> None:
         """Writes the network as `Vae.save` does."""

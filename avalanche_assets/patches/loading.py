@@ -125,6 +125,22 @@ def load_samples(
     )
 
 
+def paired_dates(
+    layout: DataLayout, catalogue: AcquisitionCatalogue, dates: Sequence[date | str]
+) -> list[date | str]:
+    """Those of `dates` whose patches, and whose previous acquisition's, are stored.
+
+    A date that failed has none: what is learned from many dates leaves it out instead of failing with it.
+    """
+    return [
+        day
+        for day in dates
+        if (previous := catalogue.previous(day)) is not None
+        and layout.corridor_patches(day).exists()
+        and layout.corridor_patches(previous.date).exists()
+    ]
+
+
 def _read_backscatter(
     layout: DataLayout, days: list[str], wanted: pd.Index | None
 ) -> tuple[dict[str, NDArray[np.float16]], dict[str, _Date]]:

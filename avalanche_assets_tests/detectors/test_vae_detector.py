@@ -126,6 +126,18 @@ def test_local_score_rises_with_brightening_and_falls_with_darkening(quick, samp
     assert 28 <= col < 36
 
 
+def test_a_jump_of_the_whole_scene_moves_the_local_score_less_than_a_deposit(quick, samples_of):
+    calm = np.random.default_rng(3).normal(0, 1, (2, 64, 64))
+    jump, deposit = calm.copy(), calm.copy()
+    jump[1] += 3.2
+    deposit[1, 26:32, 30:34] += 5
+    local = VaeLocal(quick)
+    scores = [local.score(samples_of(patches))[-1] for patches in (calm, jump, deposit)]
+    # The network rebuilds the two patches a little differently; without the median the jump adds 3 dB.
+    assert abs(scores[1] - scores[0]) < 0.5
+    assert scores[2] - scores[0] > 1.5
+
+
 def test_patch_without_any_pair_of_values_has_no_score(quick, samples_of):
     patches = np.zeros((2, 64, 64))
     patches[0, :32], patches[1, 32:] = np.nan, np.nan
