@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 DEMO := .demo
 DATA ?= ../shared/data
 PORT ?= 3000
+# Each deployment has a Dagster instance of its own beside its data.
 export DAGSTER_HOME ?= $(CURDIR)/$(DEMO)/dagster_home
+INSTANCE = mkdir -p $$DAGSTER_HOME && cp deploy/local/dagster.yaml $$DAGSTER_HOME/
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test unit lint format real-geometry real-pixels bench clean
+.PHONY: help install demo ui test unit lint format real-geometry real-pixels clean
 
 help: ## List the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,17 +26,15 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,deploy]'
 	@touch $@
 
-$(DAGSTER_HOME)/dagster.yaml: deploy/local/dagster.yaml
-	@mkdir -p $(DAGSTER_HOME)
-	@cp $< $@
-
 install: $(VENV)/.installed ## Create .venv with the pinned versions
 
-demo: install $(DAGSTER_HOME)/dagster.yaml ## Simulate a small season and materialise the whole graph
+demo: install ## Simulate a small season and materialise the whole graph
 	@$(BIN)/avalanche simulate $(DEMO) --size demo
+	@$(INSTANCE)
 	@$(BIN)/avalanche run $(DEMO)/avalanche.toml
 
-ui: install $(DAGSTER_HOME)/dagster.yaml ## Open the Dagster UI on the instance of the last demo
+ui: install ## Open the Dagster UI on the demo's instance (PORT=3000)
+	@$(INSTANCE)
 	AVALANCHE_SETTINGS=$(or $(AVALANCHE_SETTINGS),$(CURDIR)/$(DEMO)/avalanche.toml) \
 	AVALANCHE_WEBSERVER=localhost:$(PORT) $(BIN)/dagster dev -w workspace.yaml -p $(PORT)
 
@@ -52,14 +52,15 @@ format: $(VENV)/.installed-dev ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+real-geometry: export DAGSTER_HOME := $(CURDIR)/.real-geometry/dagster_home
 real-geometry: install ## The whole graph on real terrain and a real orbit (DATA=folder with real data)
+	@$(INSTANCE)
 	@$(BIN)/avalanche real-geometry $(DATA) .real-geometry
 
+real-pixels: export DAGSTER_HOME := $(CURDIR)/.real-pixels/dagster_home
 real-pixels: install ## Three real repeat passes through VV*/VH* and a score (DATA=folder with real data)
+	@$(INSTANCE)
 	@$(BIN)/avalanche real-pixels $(DATA) .real-pixels
 
-bench: $(VENV)/.installed-dev ## Speeds as ratios against peers in the same run
-	$(BIN)/python -m benchmarks
-
 clean: ## Remove what the tasks made, except .venv
-	rm -rf $(DEMO) $(DAGSTER_HOME) .real-geometry .real-pixels
+	rm -rf $(DEMO) .real-geometry .real-pixels

@@ -14,6 +14,8 @@ import dagster as dg
 
 from avalanche_assets.automation.stages import STAGES, Stage
 from avalanche_assets.definitions import build_definitions
+from avalanche_assets.errors import SettingsError
+from avalanche_assets.settings import Settings, load_settings
 from avalanche_assets.settings import load_settings
 
 Progress = Callable[[str], None]
@@ -37,10 +39,11 @@ def materialise_missing(settings_file: Path, instance: dg.DagsterInstance, progr
     """Materialises every missing partition of every asset, in flow order.
 
     Raises:
-        SettingsError: The settings file cannot be used.
+        SettingsError: The settings file cannot be used, or the instance belongs to another data root.
     """
     report = RunReport()
     definitions = build_definitions(settings_file)
+    _require_same_data_root(load_settings(settings_file), instance)
     for position, stage in enumerate(STAGES):
         job = _job(definitions, stage)
         if job is None:
@@ -64,6 +67,19 @@ def materialise_missing(settings_file: Path, instance: dg.DagsterInstance, progr
 
 def _dates_known(settings_file: Path) -> bool:
     return load_settings(settings_file).layout.acquisition_catalogue.exists()
+
+
+def _require_same_data_root(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """Otherwise what another deployment materialised would count as done here."""
+    event = instance.get_latest_materialization_event(dg.AssetKey("acquisition_catalogue"))
+    if event is None or event.asset_materialization is None:
+        return
+    known = event.asset_materialization.metadata["dagster/uri"].value
+    if known != str(settings.layout.acquisition_catalogue):
+        raise SettingsError(
+            f"DAGSTER_HOME {instance.root_directory}: this instance holds the results of {known}; "
+            f"use another DAGSTER_HOME for the data root {settings.data_root}"
+        )
 
 
 def _job(definitions: dg.Definitions, stage: Stage) -> dg.JobDefinition | None:
