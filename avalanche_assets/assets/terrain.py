@@ -82,7 +82,7 @@ def track_geometry_asset(
         deps=[after(dem), after(orbit_files, partitions.geometry_date)],
     )
     def track_geometry(pipeline: Pipeline) -> dg.MaterializeResult:
-        """Incidence, local incidence, layover and shadow: static for the track, from its first readable orbit.
+        """Incidence, local incidence, layover and shadow: static for the track, from its first orbit.
 
         The orbital tube of 100 m changes incidence by 0.006 degrees, so one orbit serves all dates.
         """
@@ -100,7 +100,7 @@ def track_geometry_asset(
         days = [day for day in pipeline.catalogue.dates() if pipeline.layout.orbit_files(day).exists()]
         if not days:
             raise TableError(
-                f"{pipeline.layout.orbit_files('<date>')}: no acquisition has an orbit; materialise orbit_files"
+                f"{pipeline.layout.orbit_files('<date>')}: no date has an orbit; materialise orbit_files"
             )
         day = days[0]
         orbit = Orbit.from_json(pipeline.layout.orbit_files(day).read_text(encoding="utf-8"))

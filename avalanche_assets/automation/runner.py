@@ -8,15 +8,16 @@ and left out of the later stages, and stops no other date.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
 
 from avalanche_assets.automation.stages import STAGES, Stage
+from avalanche_assets.catalogue.acquisitions import season_of
 from avalanche_assets.definitions import build_definitions
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.settings import Settings, load_settings
-from avalanche_assets.settings import load_settings
 
 Progress = Callable[[str], None]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -42,31 +43,34 @@ def materialise_missing(settings_file: Path, instance: dg.DagsterInstance, progr
         SettingsError: The settings file cannot be used, or the instance belongs to another data root.
     """
     report = RunReport()
-    definitions = build_definitions(settings_file)
-    _require_same_data_root(load_settings(settings_file), instance)
+    renewed: set[str] = set()
+    definitions, settings = build_definitions(settings_file), load_settings(settings_file)
+    _require_same_data_root(settings, instance)
+    catalogue = settings.layout.acquisition_catalogue
     for position, stage in enumerate(STAGES):
         job = _job(definitions, stage)
         if job is None:
             continue
         started = time.monotonic()
         # The catalogue asks its source each time; everything else is left alone once it is there.
-        missing = [None] if position == 0 else _missing(definitions, stage, job, instance)
-        wanted = [key for key in missing if key is None or key not in report.failures]
+        missing = {None} if position == 0 else _missing(definitions, stage, job, instance)
+        if stage.name == "report_season":
+            # A date that has joined makes the report on its season an old one.
+            missing |= renewed
+        wanted = sorted((key for key in missing if key not in report.failures), key=str)
         for key in wanted:
             _materialise(job, key, instance, report)
-        failed = sum(1 for key in wanted if (key or stage.name) in report.failures)
-        progress(_line(position + 1, stage, len(wanted), failed, time.monotonic() - started))
-        if stage.name in report.failures and (position > 0 or not _dates_known(settings_file)):
-            progress("       stopped: every later stage needs this one")
-            return report
+        done = [key for key in wanted if (key or stage.name) not in report.failures]
+        progress(_line(position + 1, stage, len(wanted), len(wanted) - len(done), time.monotonic() - started))
+        if stage.name in report.failures and not (position == 0 and catalogue.exists()):
+            progress("       stopped: the later stages need this one")
+            break
+        if stage.name == "detect":
+            renewed = {season_of(date.fromisoformat(key)) for key in done if key is not None}
         if position == 0:
             # Partitions are built when definitions load: load them again now that the dates are known.
             definitions = build_definitions(settings_file)
     return report
-
-
-def _dates_known(settings_file: Path) -> bool:
-    return load_settings(settings_file).layout.acquisition_catalogue.exists()
 
 
 def _require_same_data_root(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -89,14 +93,14 @@ def _job(definitions: dg.Definitions, stage: Stage) -> dg.JobDefinition | None:
 
 def _missing(
     definitions: dg.Definitions, stage: Stage, job: dg.JobDefinition, instance: dg.DagsterInstance
-) -> list[str | None]:
+) -> set[str | None]:
     present = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     keys = [dg.AssetKey(name) for name in stage.assets if name in present]
     partitions = job.partitions_def
     if partitions is None:
-        return [] if all(instance.get_latest_materialization_event(key) for key in keys) else [None]
+        return set() if all(instance.get_latest_materialization_event(key) for key in keys) else {None}
     done = set.intersection(*(set(instance.get_materialized_partitions(key)) for key in keys))
-    return [key for key in partitions.get_partition_keys() if key not in done]
+    return {key for key in partitions.get_partition_keys() if key not in done}
 
 
 def _materialise(

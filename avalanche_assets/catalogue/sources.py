@@ -15,13 +15,11 @@ def find_acquisitions(settings: Settings) -> list[Acquisition]:
     """
     months, folder = settings.season.reference_months, settings.source.folder
     if settings.source.kind == "raster_folder":
-        found = find_rasters(folder, months)
+        found, wanted = find_rasters(folder, months), "GeoTIFF"
     else:
         found = find_in_safe_folder(folder, settings.track, months)
+        wanted = f"IW GRDH 1SDV product of relative orbit {settings.track.relative_orbit}"
     if not found:
         # An empty answer would wipe every known date out of the catalogue.
-        raise CatalogueError(
-            f"{folder}: no acquisition of relative orbit {settings.track.relative_orbit} as "
-            f"{settings.source.kind}; put products there or set source.folder and track.relative_orbit"
-        )
+        raise CatalogueError(f"{folder}: no {wanted}; put one there, or set source.folder or [track]")
     return found
