@@ -8,8 +8,9 @@ from avalanche_assets.grid import TILE_PX, Grid, Window
 
 GRID = Grid("EPSG:32632", 20.0, 512_000.0, 5_120_000.0, 128, 192)
 
-coordinates = st.floats(-5e6, 5e6)
-sizes = st.floats(1.0, 300_000.0)
+# Millimetres: no coordinate is known better, and smaller differences are lost in float64 metres.
+coordinates = st.integers(-5_000_000_000, 5_000_000_000).map(lambda millimetres: millimetres / 1000)
+sizes = st.integers(1_000, 300_000_000).map(lambda millimetres: millimetres / 1000)
 resolutions = st.sampled_from([10.0, 20.0])
 
 
