@@ -1,11 +1,13 @@
 """Rasters as Cloud-Optimized GeoTIFFs with named bands, units and provenance tags."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.errors import RasterioIOError
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as RasterWindow
@@ -73,15 +75,15 @@ def read_bands(
     """Reads named bands (all when `names` is None) as float32 arrays, NaN where nodata.
 
     Raises:
-        TableError: The file is missing or lacks a band.
+        TableError: The file is missing, damaged or lacks a band.
     """
-    if not path.exists():
-        raise TableError(f"{path}: raster is missing; materialise the asset that writes it")
-    with rasterio.open(path) as dataset:
+    with _opened(path) as dataset:
         wanted = list(names) if names is not None else list(dataset.descriptions)
         missing = [name for name in wanted if name not in dataset.descriptions]
         if missing:
-            raise TableError(f"{path}: no band {missing}; the file has {dataset.descriptions}")
+            raise TableError(
+                f"{path}: no band {missing}; the file has {dataset.descriptions}; materialise it again"
+            )
         area = None
         if window is not None:
             area = RasterWindow(window.col, window.row, window.width, window.height)
@@ -92,11 +94,9 @@ def read_grid(path: Path) -> Grid:
     """The grid of a north-up raster with square pixels.
 
     Raises:
-        TableError: The file is missing, has no coordinate system, or is rotated or not square.
+        TableError: The file is missing or damaged, has no coordinate system, or is rotated or not square.
     """
-    if not path.exists():
-        raise TableError(f"{path}: raster is missing; materialise the asset that writes it")
-    with rasterio.open(path) as dataset:
+    with _opened(path) as dataset:
         transform = dataset.transform
         if dataset.crs is None:
             raise TableError(f"{path}: no coordinate system; set one, e.g. with rio edit-info --crs")
@@ -113,6 +113,23 @@ def read_grid(path: Path) -> Grid:
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """Dataset tags of a raster."""
-    with rasterio.open(path) as dataset:
+    """Dataset tags of a raster.
+
+    Raises:
+        TableError: The file is missing or damaged.
+    """
+    with _opened(path) as dataset:
         return dict(dataset.tags())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
+    if not path.exists():
+        raise TableError(f"{path}: raster is missing; materialise the asset that writes it")
+    try:
+        with rasterio.open(path) as dataset:
+            yield dataset
+    except RasterioIOError as error:
+        raise TableError(
+            f"{path}: not a readable raster ({error}); materialise the asset that writes it again"
+        ) from error

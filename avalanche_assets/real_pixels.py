@@ -5,6 +5,7 @@ avalanche inventory), so this shows real speckle and a real scene-wide jump, not
 """
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,7 +13,7 @@ import numpy as np
 import tomli_w
 from matplotlib.figure import Figure
 
-from avalanche_assets.backscatter.ready_made import grid_of
+from avalanche_assets.backscatter.ready_made import grid_of, read_ready_made
 from avalanche_assets.backscatter.star import scene_change_db
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue, read_catalogue
 from avalanche_assets.errors import SettingsError
@@ -41,7 +42,7 @@ CRS = "EPSG:32611"
 def prepare_real_pixels(rasters: Path, out: Path) -> Path:
     """Writes points and settings for the passes in `rasters`; returns the settings file.
 
-    The points are a regular lattice: each patch lies wholly in the scene.
+    The points are a regular lattice of overlapping patches, each wholly in the scene.
 
     Raises:
         SettingsError: The folder holds no GeoTIFF.
@@ -50,8 +51,10 @@ def prepare_real_pixels(rasters: Path, out: Path) -> Path:
     if not paths:
         raise SettingsError(f"{rasters}: no GeoTIFF; this task needs the folder with real data")
     grid = grid_of(paths[0], CRS, 20.0)
-    centres = range(PATCH_SIZE // 2 + 32, min(grid.shape) - PATCH_SIZE // 2 - 32, PATCH_SIZE)
-    places = [grid.pixel_centre(row, col) for row in centres for col in centres]
+    known = np.isfinite(read_ready_made(paths[0], grid, "linear", "rad")["vv"])
+    centres = (range(PATCH_SIZE // 2, size, PATCH_SIZE // 2) for size in grid.shape)
+    places = [grid.pixel_centre(row, col) for row, col in product(*centres)]
+    places = [place for place in places if known[grid.window_around(*place).slices].mean() > 0.99]
     names = [f"point{number:03d}" for number in range(1, len(places) + 1)]
     points = gpd.GeoDataFrame(
         {"corridor_id": names}, geometry=gpd.points_from_xy(*zip(*places, strict=True)), crs=CRS

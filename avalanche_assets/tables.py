@@ -241,8 +241,10 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
         file = pq.ParquetFile(path)
         _check(file.schema_arrow, schema, path)
         return file.read(columns=list(columns) if columns is not None else None)
-    except pa.ArrowInvalid as error:
-        raise TableError(f"{path}: not a readable Parquet file ({error}); delete it") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(
+            f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
+        ) from error
 
 
 def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> None:
@@ -274,9 +276,14 @@ def read_geotable(path: Path, schema: pa.Schema) -> gpd.GeoDataFrame:
     """Reads a GeoParquet file that `write_geotable` wrote and checks it against `schema`.
 
     Raises:
-        TableError: The file is missing or does not follow the schema.
+        TableError: The file is missing, damaged or does not follow the schema.
     """
     if not path.exists():
         raise TableError(f"{path}: table is missing; materialise the asset that writes it")
-    _check(pq.read_schema(path), schema, path, extra=True)
-    return gpd.read_parquet(path)
+    try:
+        _check(pq.read_schema(path), schema, path, extra=True)
+        return gpd.read_parquet(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(
+            f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
+        ) from error

@@ -7,7 +7,6 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
@@ -148,7 +147,7 @@ def _read_backscatter(
     rows = 0
     for day in days:
         path = layout.corridor_patches(day)
-        rows += pq.read_metadata(path).num_rows if path.exists() else 0
+        rows += read_table(path, CORRIDOR_PATCHES, ["corridor_id"]).num_rows if path.exists() else 0
     patches = {name: np.empty((rows, PATCH_SIZE, PATCH_SIZE), np.float16) for name in BACKSCATTER}
     stored: dict[str, _Date] = {}
     filled = 0

@@ -101,8 +101,9 @@ class Deployment:
             if forget(asset, partition):
                 path = copied.stored(asset, partition)
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-            elif asset != "acquisition_catalogue":
-                event = dg.AssetMaterialization(dg.AssetKey(asset), partition=partition)
+            else:
+                where = {"dagster/uri": str(copied.stored(asset, partition))}
+                event = dg.AssetMaterialization(dg.AssetKey(asset), metadata=where, partition=partition)
                 copied.instance.report_runless_asset_event(event)
         return copied
 
