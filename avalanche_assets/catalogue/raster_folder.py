@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, time
+from contextlib import suppress
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from avalanche_assets.catalogue.acquisitions import Acquisition, roles_by_month, season_of
@@ -14,22 +15,19 @@ _DATE = re.compile(r"(?<!\d)(20\d{2})-?(\d{2})-?(\d{2})(?!\d)")
 def find_rasters(
     folder: Path, reference_months: Iterable[int], overpass: time = time(6)
 ) -> list[Acquisition]:
-    """One acquisition for every GeoTIFF whose name holds a date (``YYYYMMDD`` or ``YYYY-MM-DD``).
+    """One acquisition for every GeoTIFF, in order of the dates in their names.
 
-    The files do not tell the time of day; `overpass` (UTC) stands in for it.
+    A date is written ``YYYYMMDD`` or ``YYYY-MM-DD``. The files do not tell the time of day; `overpass` (UTC) stands in for it.
 
     Raises:
-        CatalogueError: No such folder, a file without a date, or two files of one date.
+        CatalogueError: No such folder, a file name without a date, or two files of one date.
     """
     if not folder.is_dir():
         raise CatalogueError(f"{folder}: folder not found; set source.folder in the settings")
     files: dict[datetime, Path] = {}
-    for path in sorted(folder.glob("*.tif*")):
-        match = _DATE.search(path.name)
-        if match is None:
-            raise CatalogueError(f"{path}: no date YYYYMMDD in the file name; rename the file")
-        year, month, day = (int(part) for part in match.groups())
-        instant = datetime.combine(datetime(year, month, day, tzinfo=UTC), overpass, UTC)
+    # Programs that only looked at a raster leave files such as x.tif.aux.xml beside it.
+    for path in sorted(item for item in folder.iterdir() if item.suffix in (".tif", ".tiff")):
+        instant = datetime.combine(_date(path), overpass, UTC)
         if instant in files:
             raise CatalogueError(f"{path}: same date as {files[instant].name}; keep one of them")
         files[instant] = path
@@ -45,5 +43,12 @@ def find_rasters(
             True,
             (path.name,),
         )
-        for instant, path in files.items()
+        for instant, path in sorted(files.items())
     ]
+
+
+def _date(path: Path) -> date:
+    for match in _DATE.finditer(path.name):
+        with suppress(ValueError):
+            return date(*(int(part) for part in match.groups()))
+    raise CatalogueError(f"{path}: no date YYYYMMDD in the file name; rename the file")

@@ -74,10 +74,15 @@ def find_acquisitions(
     if not folder.is_dir():
         raise CatalogueError(f"{folder}: folder not found; set source.folder in the settings")
     products: dict[date, list[re.Match[str]]] = defaultdict(list)
+    seen: set[str] = set()
     for path in sorted(folder.iterdir()):
         match = _NAME.match(path.name)
-        if match and relative_orbit(match[1], int(match[4])) == track.relative_orbit:
+        # A product may lie there twice: as a zip, and unzipped beside it.
+        if not match or (name := path.name.partition(".")[0]) in seen:
+            continue
+        if relative_orbit(match[1], int(match[4])) == track.relative_orbit:
             products[_instant(match[2]).date()].append(match)
+            seen.add(name)
     roles = roles_by_month(sorted(products), reference_months)
     return [_acquisition(day, products[day], roles[day], folder) for day in sorted(products)]
 
