@@ -85,10 +85,6 @@ class DataLayout:
         return self.root / "learning" / "models" / detector
 
     @property
-    def validation_scores(self) -> Path:
-        return self.root / "learning" / "validation_scores.parquet"
-
-    @property
     def thresholds(self) -> Path:
         return self.root / "learning" / "thresholds.parquet"
 

@@ -4,7 +4,6 @@ Where the paper is silent (see docs/science.md) the default is our documented ch
 Relative paths in the file are relative to the file.
 """
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -15,7 +14,7 @@ from avalanche_assets.errors import SettingsError
 from avalanche_assets.layout import DataLayout
 
 SETTINGS_VARIABLE = "AVALANCHE_SETTINGS"
-"""Environment variable that names the settings file."""
+"""Environment variable that names the settings file; ``avalanche.toml`` in the current folder without it."""
 
 
 class _Section(BaseModel):
@@ -167,15 +166,6 @@ def load_settings(path: Path) -> Settings:
         )
         raise SettingsError(f"{path}: {fields}") from error
     return _absolute(settings, path.resolve().parent)
-
-
-def settings_from_environment() -> Settings:
-    """The settings file named by the environment, or ``avalanche.toml`` in the current folder.
-
-    Raises:
-        SettingsError: As `load_settings`.
-    """
-    return load_settings(Path(os.environ.get(SETTINGS_VARIABLE, "avalanche.toml")))
 
 
 def _absolute(section: SectionT, folder: Path) -> SectionT:

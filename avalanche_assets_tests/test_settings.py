@@ -4,7 +4,7 @@ import pytest
 
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.layout import DataLayout
-from avalanche_assets.settings import SETTINGS_VARIABLE, load_settings, settings_from_environment
+from avalanche_assets.settings import SETTINGS_VARIABLE, load_settings
 
 MINIMAL = """
 data_root = "data"
@@ -86,12 +86,3 @@ def test_missing_and_broken_files_are_named(tmp_path):
         load_settings(tmp_path / "avalanche.toml")
     with pytest.raises(SettingsError, match=r"avalanche\.toml: not valid TOML"):
         load_settings(write(tmp_path, "data_root = "))
-
-
-def test_environment_names_the_file_and_the_current_folder_is_the_default(tmp_path, monkeypatch):
-    path = write(tmp_path, MINIMAL)
-    monkeypatch.setenv(SETTINGS_VARIABLE, str(path))
-    assert settings_from_environment().data_root == tmp_path / "data"
-    monkeypatch.delenv(SETTINGS_VARIABLE)
-    monkeypatch.chdir(tmp_path)
-    assert settings_from_environment().data_root == tmp_path / "data"

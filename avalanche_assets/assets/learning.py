@@ -78,7 +78,11 @@ def training_assets(
         from avalanche_assets.detectors.learning import train_detector
         from avalanche_assets.detectors.vae import Vae
         from avalanche_assets.patches.loading import load_samples, paired_dates
-        from avalanche_assets.reporting.learning_figures import reconstruction_figure, training_curve
+        from avalanche_assets.reporting.learning_figures import (
+            label_counts,
+            reconstruction_figure,
+            training_curve,
+        )
         from avalanche_assets.reporting.style import png
 
         layout, settings = pipeline.layout, pipeline.settings
@@ -116,6 +120,7 @@ def training_assets(
                         )
                     )
                 ),
+                "labels": picture(png(label_counts(*loaded.counts_per_date("new"), "new"))),
                 "training": picture(
                     png(
                         training_curve(

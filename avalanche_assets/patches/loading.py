@@ -18,6 +18,7 @@ from avalanche_assets.settings import DetectionSettings
 from avalanche_assets.tables import (
     CORRIDOR_LABELS,
     CORRIDOR_PATCHES,
+    LABEL_STATES,
     PATCH_SIZE,
     TERRAIN_PATCHES,
     read_table,
@@ -50,6 +51,12 @@ class LoadedSamples:
     def labels(self, window: str) -> Words:
         """Label states of one window, ``new`` or ``recent``."""
         return {"new": self.new, "recent": self.recent}[window]
+
+    def counts_per_date(self, window: str) -> tuple[list[date], dict[str, list[int]]]:
+        """Dates in order, and how many samples of each date are in every label state."""
+        counted = pd.crosstab(pd.Series(self.samples.dates, dtype=object), self.labels(window))
+        states = counted.reindex(columns=list(LABEL_STATES), fill_value=0)
+        return list(counted.index), {state: states[state].tolist() for state in LABEL_STATES}
 
     def subset(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LoadedSamples":
         """The chosen samples; the patches stay shared."""

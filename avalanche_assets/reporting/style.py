@@ -26,7 +26,7 @@ from avalanche_assets.grid import Grid
 Floats = NDArray[np.floating]
 
 INK, MUTED, PAPER, NO_VALUE = "#1b2733", "#5b6770", "#ffffff", "#dfe3e6"
-BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
+BLUE, ORANGE, VERMILION = "#0072b2", "#e69f00", "#d55e00"
 """Okabe & Ito's colours for lines and bars."""
 
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"

@@ -35,7 +35,6 @@ from avalanche_assets.simulation.radiometry import (
 from avalanche_assets.simulation.track import MARGIN_PX, SceneExtent
 
 Floats = NDArray[np.float64]
-DAY = np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True)

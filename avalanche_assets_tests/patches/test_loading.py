@@ -8,7 +8,7 @@ from avalanche_assets.catalogue.acquisitions import Acquisition, AcquisitionCata
 from avalanche_assets.errors import TableError
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.patches.loading import load_samples
-from avalanche_assets.patches.observability import HIDDEN, NO_PREVIOUS, OUTSIDE_SWATH, observability
+from avalanche_assets.patches.observability import HIDDEN, OUTSIDE_SWATH
 from avalanche_assets.settings import DetectionSettings
 from avalanche_assets.tables import (
     CORRIDOR_LABELS,
@@ -171,11 +171,6 @@ def test_poorer_patch_of_a_pair_decides_what_is_observable(layout, catalogue):
     loaded = load_samples(layout, catalogue, [DAYS[2]])
     assert loaded.reasons.tolist() == [OUTSIDE_SWATH, HIDDEN, HIDDEN, None]
     assert loaded.observable.tolist() == [False, False, False, True]
-    found = observability(layout, catalogue, DAYS[2])
-    assert list(found.corridor_ids) == ["a", "b", "c", "d", "e"]
-    assert found.reasons.tolist() == [OUTSIDE_SWATH, HIDDEN, HIDDEN, None, NO_PREVIOUS]
-    assert found.observable.tolist() == [False, False, False, True, False]
-    assert (str(found.previous.date), found.gap_days) == (DAYS[1], 6)
     strict = DetectionSettings(min_valid_fraction=0.6, min_visible_fraction=0.05)
     assert load_samples(layout, catalogue, [DAYS[2]], detection=strict).reasons.tolist() == [
         OUTSIDE_SWATH,
@@ -183,10 +178,3 @@ def test_poorer_patch_of_a_pair_decides_what_is_observable(layout, catalogue):
         OUTSIDE_SWATH,
         OUTSIDE_SWATH,
     ]
-
-
-def test_date_without_previous_is_not_observable_rather_than_an_error(layout, catalogue):
-    found = observability(layout, catalogue, DAYS[3])
-    assert found.previous is None
-    assert found.gap_days is None
-    assert found.reasons.tolist() == [NO_PREVIOUS] * 3
