@@ -17,7 +17,8 @@ def find_rasters(
 ) -> list[Acquisition]:
     """One acquisition for every GeoTIFF, in order of the dates in their names.
 
-    A date is written ``YYYYMMDD`` or ``YYYY-MM-DD``. The files do not tell the time of day; `overpass` (UTC) stands in for it.
+    A date is written ``YYYYMMDD`` or ``YYYY-MM-DD``; no file tells the time of day, `overpass` (UTC) stands
+    in for it.
 
     Raises:
         CatalogueError: No such folder, a file name without a date, or two files of one date.

@@ -1,5 +1,6 @@
 """The whole graph on the tiny simulated season, checked against what really happened in it."""
 
+import re
 import shutil
 import zipfile
 from dataclasses import replace
@@ -13,8 +14,11 @@ from scipy import ndimage
 from shapely.geometry import Point, box
 from sklearn.metrics import roc_auc_score
 from tiny_truth import Truth
+from typer.testing import CliRunner
 
+from avalanche_assets.automation.stages import STAGES
 from avalanche_assets.catalogue.safe_folder import find_acquisitions, open_products
+from avalanche_assets.cli import app
 from avalanche_assets.detectors.scored import scored_labels
 from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_table
 from avalanche_assets.layout import DataLayout
@@ -438,6 +442,20 @@ def test_second_run_only_asks_for_new_acquisitions(tiny_season):
     (latest,) = tiny_season.instance.get_runs(limit=1)
     assert latest.job_name == "find_acquisitions"
     assert tiny_season.hashes() == before
+
+
+def test_command_line_repeats_the_same_numbers(tiny_season, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", tiny_season.instance.root_directory)
+    said = []
+    for _ in range(2):
+        result = CliRunner().invoke(app, ["run", str(tiny_season.settings_file)])
+        assert result.exit_code == 0, result.output
+        said.append(re.sub(r"\d+\.\d s", "", result.output))
+    assert said[0] == said[1]
+    assert said[0].count("up to date") == len(STAGES) - 1
+    assert all(day in said[0] for day in days_of(tiny_season))
+    for word in ("vae", "change_threshold", "Balanced accuracy", "bulletin"):
+        assert word.lower() in said[0].lower()
 
 
 def test_missing_date_is_made_alone_and_gives_the_same_bytes(tiny_season, tmp_path):
