@@ -63,6 +63,17 @@ def vv_star(tiny_season) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
+def changes(tiny_season, truth, vv_star, visible) -> tuple[np.ndarray, np.ndarray]:
+    """VV* change of every pair of dates, (pairs, rows, cols): measured where visible, and true."""
+    measured, expected = [], []
+    for day, previous in pairs_of(tiny_season):
+        change = np.where(visible, vv_star[day] - vv_star[previous], np.nan)
+        measured.append(change - np.nanmedian(change))
+        expected.append(truth.change_db(day))
+    return np.stack(measured), np.stack(expected)
+
+
+@pytest.fixture(scope="module")
 def scores(tiny_season) -> pd.DataFrame:
     layout = tiny_season.layout
     tables = [read_table(layout.anomaly_scores(day), ANOMALY_SCORES) for day in days_of(tiny_season)]
@@ -116,15 +127,10 @@ def test_every_date_and_the_season_are_published(tiny_season):
 # Products to VV*: geometry and radiometry
 
 
-def test_change_lies_exactly_where_the_deposits_fell(tiny_season, truth, vv_star, visible):
+def test_change_lies_exactly_where_the_deposits_fell(changes):
     """Correlation of measured with true change peaks without a shift and is gone at five pixels."""
-    measured, expected = [], []
-    for day, previous in pairs_of(tiny_season):
-        change = np.where(visible, vv_star[day] - vv_star[previous], np.nan)
-        measured.append(change - np.nanmedian(change))
-        expected.append(truth.change_db(day))
-    near = [ndimage.binary_dilation(change > 0.3, iterations=6) for change in expected]
-    measured, expected, near = np.stack(measured), np.stack(expected), np.stack(near)
+    measured, expected = changes
+    near = np.stack([ndimage.binary_dilation(change > 0.3, iterations=6) for change in expected])
 
     def correlation(shift: tuple[int, int]) -> float:
         moved = np.roll(measured, shift, (1, 2))
@@ -134,19 +140,14 @@ def test_change_lies_exactly_where_the_deposits_fell(tiny_season, truth, vv_star
     steps = range(-3, 4)
     by_shift = {(row, col): correlation((row, col)) for row in steps for col in steps}
     assert max(by_shift, key=by_shift.get) == (0, 0)
-    # Measured: 0.45 in place; the speckle of two single dates (3 dB together) hides the rest.
+    # Measured: 0.45 in place, 0.38 to 0.41 one pixel away; the speckle of two dates (3 dB) hides the rest.
     assert by_shift[0, 0] > 0.35
     # Measured: 0.09 to 0.14; deposits are up to ten pixels long, so a shift along one keeps a little.
     assert max(correlation(shift) for shift in ((5, 0), (-5, 0), (0, 5), (0, -5))) < 0.5 * by_shift[0, 0]
 
 
-def test_change_is_as_strong_as_the_truth(tiny_season, truth, vv_star, visible):
-    measured, expected = [], []
-    for day, previous in pairs_of(tiny_season):
-        change = np.where(visible, vv_star[day] - vv_star[previous], np.nan)
-        measured.append(change - np.nanmedian(change))
-        expected.append(truth.change_db(day))
-    measured, expected = np.stack(measured), np.stack(expected)
+def test_change_is_as_strong_as_the_truth(changes):
+    measured, expected = changes
     for low, high in ((2, 4), (4, 6)):
         chosen = (expected >= low) & (expected < high) & np.isfinite(measured)
         assert chosen.sum() > 200
@@ -186,6 +187,7 @@ def test_isolated_deposits_stand_out_from_the_ring_around_them(tiny_season, trut
         )
     true, found = np.array(true), np.array(found)
     assert len(true) >= 5
+    # Measured on nine deposits: 0.3 dB too weak at a mean of 3.8 dB; moved by five pixels 0.7 dB are left.
     assert np.mean(found - true) == pytest.approx(0, abs=1.0)
     # Eight pixels of ENL 4.4 at two dates leave 0.9 dB of speckle, the smooth change adds 0.5 dB: 2.5 sigma.
     assert found == pytest.approx(true, abs=2.5)
@@ -199,10 +201,10 @@ def contrast_of(dates, inside, ring, visible) -> float:
 
 
 def test_noise_formats_leave_no_step_between_the_polarisations(tiny_season, truth, visible):
-    """Weather moves VV and VH alike but for known drifts; thermal noise is ten times stronger in VH.
+    """Weather moves VV and VH alike but for known drifts; thermal noise weighs five times more in VH.
 
-    Half of the dates annotate it in the old format, the others along azimuth too: removed wrongly in
-    one of them, dark VH would step against VV.
+    Dates until 10 March annotate it along range only, the later ones along azimuth too: removed wrongly
+    in one of the formats, dark VH would step against VV.
     """
     days = days_of(tiny_season)
     sigma0 = {day: read_bands(tiny_season.layout.sigma0(day)) for day in days}
@@ -222,11 +224,10 @@ def test_noise_formats_leave_no_step_between_the_polarisations(tiny_season, trut
     old, new = ([residual[day] for day in days if formats[day] is kind] for kind in (True, False))
     assert len(old) >= 2
     assert len(new) >= 2
-    assert np.mean(new) == pytest.approx(np.mean(old), abs=STEP_DB)
-    assert np.std(list(residual.values())) < STEP_DB
-
-
-STEP_DB = 0.15
+    # Measured: a step of 0.06 dB and a spread of 0.08 dB; with the noise of the old format left in, 0.97 and
+    # 0.47 dB.
+    assert np.mean(new) == pytest.approx(np.mean(old), abs=0.15)
+    assert np.std(list(residual.values())) < 0.15
 
 
 def test_dry_snow_follows_the_true_drift(tiny_season, truth, visible):
@@ -239,7 +240,7 @@ def test_dry_snow_follows_the_true_drift(tiny_season, truth, visible):
             residual.append(
                 np.nanmedian(10 * np.log10(sigma0[dry])) - truth.weather.loc[day, f"drift_{name}_db"]
             )
-        # The smooth change has 0.4 dB over 600 m, the dry ground some ten such places: 0.13 dB a date.
+        # The smooth change has 0.4 dB over 600 m, the dry ground some ten such places. Measured: 0.15 dB.
         assert np.std(residual) < 0.3
         # The drifts themselves span 3 dB.
         assert np.ptp(truth.weather.loc[days, f"drift_{name}_db"]) > 2
@@ -330,8 +331,8 @@ def test_local_scores_rank_true_deposits_above_the_rest(truth, scores):
     for name in ("change_threshold", "vae_local"):
         chosen = (seen["detector"] == name).to_numpy()
         auc = roc_auc_score(np.array(true)[chosen], seen["score"][chosen])
-        # Measured over all dates: 0.68 and 0.68, with a standard error of 0.06 on 28 of 98 corridors and
-        # dates; half of the deposits lie in layover, in melting snow, or cover a few pixels.
+        # Measured over all dates: 0.68 and 0.75, with a standard error of 0.06 on 28 true of 98 corridors and
+        # dates; half of the deposits lie in layover or melting snow, or cover a few pixels.
         assert auc > 0.6, name
 
 
