@@ -152,7 +152,7 @@ class DagsterClient:
             parameters={"selector": selector, "mode": "default", "runConfigData": "{}"},
         )["launchRun"]["run"]["runId"]
 
-    def wait_for_run(self, run_id: str, seconds: float = 120) -> str:
+    def wait_for_run(self, run_id: str, seconds: float = 240) -> str:
         def status() -> str | None:
             run = self.query(
                 "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id

@@ -80,4 +80,4 @@ def test_health_check_passes_while_the_service_runs(stack, service):
 def test_daemon_runs_what_is_launched_and_the_code_server_loads_the_new_date(stack):
     assert stack.client.partitions("sigma0") == []
     assert stack.client.wait_for_run(stack.client.materialise("acquisition_catalogue")) == "SUCCESS"
-    stack.client.wait("the new partition", lambda: stack.client.partitions("sigma0") == ["2018-02-20"], 30)
+    stack.client.wait("the new partition", lambda: stack.client.partitions("sigma0") == ["2018-02-20"], 60)

@@ -58,7 +58,7 @@ def catalogued(dagster):
     """Partitions of `sigma0` before and after `acquisition_catalogue` is materialised for the first time."""
     before = SimpleNamespace(error=dagster.load_error(), partitions=dagster.partitions("sigma0"))
     status = dagster.wait_for_run(dagster.materialise("acquisition_catalogue"))
-    after = dagster.wait("partitions of the found dates", lambda: dagster.partitions("sigma0"), 30)
+    after = dagster.wait("partitions of the found dates", lambda: dagster.partitions("sigma0"), 60)
     return SimpleNamespace(before=before, status=status, after=after)
 
 
@@ -66,7 +66,7 @@ def catalogued(dagster):
 def backfilled(dagster, catalogued):
     """The runs of a backfill of every date from products to patches."""
     backfill = dagster.backfill_assets(GROUND + OF_DATES + SEASONAL, catalogued.after)
-    status = dagster.wait_for_backfill(backfill, 420)
+    status = dagster.wait_for_backfill(backfill, 600)
     return SimpleNamespace(status=status, runs=dagster.runs(backfill=backfill))
 
 
@@ -77,12 +77,12 @@ def grown(dagster, season, backfilled):
     before = sha256(old)
     deliver(season, NEW)
     assert dagster.wait_for_run(dagster.materialise("acquisition_catalogue")) == "SUCCESS"
-    dagster.wait("partition of the new date", lambda: NEW in dagster.partitions("sigma0"), 30)
+    dagster.wait("partition of the new date", lambda: NEW in dagster.partitions("sigma0"), 60)
     assets = dagster.backfill_assets(OF_DATES, [NEW])
     job = dagster.backfill_job("compute_sigma0", WINTER[:1])
     return SimpleNamespace(
-        asset_runs=dagster.wait_for_runs(assets, 120),
-        job_runs=dagster.wait_for_runs(job, 120),
+        asset_runs=dagster.wait_for_runs(assets, 240),
+        job_runs=dagster.wait_for_runs(job, 240),
         sha256=(before, sha256(old)),
     )
 
