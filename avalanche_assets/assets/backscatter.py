@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from avalanche_assets.assets.common import OWNERS, after, analysis_grid, data_version, note, picture
+from avalanche_assets.assets.common import OWNERS, after, analysis_grid, data_version, note, picture, rounded
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import sha256
@@ -102,9 +102,9 @@ def _sigma0_result(pipeline: Pipeline, day: str, tags: dict[str, str]) -> dg.Mat
     return dg.MaterializeResult(
         metadata={
             "dagster/uri": str(path),
-            "filled (share)": float(np.isfinite(bands["vv"]).mean()),
-            "median VV (dB)": float(10 * np.log10(np.nanmedian(bands["vv"]))),
-            "median VH (dB)": float(10 * np.log10(np.nanmedian(bands["vh"]))),
+            "filled (share)": rounded(np.isfinite(bands["vv"]).mean()),
+            "median VV (dB)": rounded(10 * np.log10(np.nanmedian(bands["vv"]))),
+            "median VH (dB)": rounded(10 * np.log10(np.nanmedian(bands["vh"]))),
             **tags,
             "sigma0": picture(png(sigma0_map(bands["vv"], read_grid(path), "VV", note(pipeline, day)))),
         },
@@ -155,7 +155,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
                 "dagster/uri": str(path),
                 "dates": ", ".join(days),
                 "dates left out": [day for day in wanted if day not in days],
-                "median VV (dB)": float(10 * np.log10(np.nanmedian(median["vv"]))),
+                "median VV (dB)": rounded(10 * np.log10(np.nanmedian(median["vv"]))),
                 "reference": picture(
                     png(sigma0_map(median["vv"], grid, "VV", f"Reference {season}, median of {len(days)}"))
                 ),
@@ -194,9 +194,9 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(path),
-                "median VV* (dB)": float(np.nanmedian(star["vv_star"])),
-                "median VH* (dB)": float(np.nanmedian(star["vh_star"])),
-                "wet snow (share)": float(
+                "median VV* (dB)": rounded(np.nanmedian(star["vv_star"])),
+                "median VH* (dB)": rounded(np.nanmedian(star["vh_star"])),
+                "wet snow (share)": rounded(
                     np.nanmean(star["vv_star"] < pipeline.settings.backscatter.wet_snow_db)
                 ),
                 "VV*": picture(png(star_map(star["vv_star"], grid, "VV", note(pipeline, day)))),

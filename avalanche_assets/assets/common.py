@@ -21,6 +21,11 @@ def after(asset: Any, mapping: dg.PartitionMapping | None = None) -> dg.AssetDep
     return dg.AssetDep(asset, partition_mapping=mapping)
 
 
+def rounded(value: Any) -> float:
+    """A number as the UI shows and plots it, to three decimals."""
+    return round(float(value), 3)
+
+
 def picture(png: bytes) -> dg.MetadataValue:
     """A PNG shown inline in the UI. Keep it below 100 kB: it is stored with the event for ever."""
     return dg.MetadataValue.md(f"![](data:image/png;base64,{base64.b64encode(png).decode()})")

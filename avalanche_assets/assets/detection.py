@@ -9,6 +9,7 @@ from avalanche_assets.assets.common import (
     counts_table,
     data_version,
     picture,
+    rounded,
     table_metadata,
 )
 from avalanche_assets.automation.partitions import Partitions
@@ -67,22 +68,28 @@ def anomaly_scores_asset(
 
         vv = loaded.samples.channel("vv_star"), loaded.samples.channel("vv_star_old")
         change, limit = scene_change_db(*vv), settings.backscatter.drift_warning_db
-        known = 0.0 if math.isnan(change) else change
         reasons = table.to_pandas().drop_duplicates("corridor_id")["reason"].dropna()
+        metadata = table_metadata(path, table.num_rows, ANOMALY_SCORES) | {
+            "previous acquisition": str(previous.date) if previous else "none",
+            "not observable": counts_table(reasons.value_counts().to_dict(), "reason"),
+        }
+        if previous is not None:
+            metadata["gap (days)"] = (acquisition.date - previous.date).days
+        if not math.isnan(change):
+            metadata["scene change VV (dB)"] = rounded(change)
         return dg.MaterializeResult(
-            metadata=table_metadata(path, table.num_rows, ANOMALY_SCORES)
-            | {
-                "previous acquisition": str(previous.date) if previous else "none",
-                "gap (days)": (acquisition.date - previous.date).days if previous else 0,
-                "scene change VV (dB)": known,
-                "not observable": counts_table(reasons.value_counts().to_dict(), "reason"),
-            },
+            metadata=metadata,
             check_results=[
                 dg.AssetCheckResult(
                     check_name="scene_change",
-                    passed=abs(known) <= limit,
+                    # Unknown is not alarming: there is then nothing to compare either.
+                    passed=math.isnan(change) or abs(change) <= limit,
                     severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"change (dB)": known, "limit (dB)": limit, "date": day},
+                    metadata={
+                        "change (dB)": "unknown: no common pixel" if math.isnan(change) else rounded(change),
+                        "limit (dB)": limit,
+                        "date": day,
+                    },
                 )
             ],
             data_version=data_version(sha256(path)),

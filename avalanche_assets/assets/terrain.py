@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from avalanche_assets.assets.common import OWNERS, after, data_version, picture
+from avalanche_assets.assets.common import OWNERS, after, data_version, picture, rounded
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import sha256
@@ -33,9 +33,9 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
             metadata={
                 "dagster/uri": str(path),
                 "grid": f"{grid.crs}, {grid.width} x {grid.height} px of {grid.resolution} m",
-                "lowest (m)": float(np.nanmin(heights)),
-                "highest (m)": float(np.nanmax(heights)),
-                "without value (share)": float(np.isnan(heights).mean()),
+                "lowest (m)": rounded(np.nanmin(heights)),
+                "highest (m)": rounded(np.nanmax(heights)),
+                "without value (share)": rounded(np.isnan(heights).mean()),
                 "hillshade": picture(png(hillshade_map(heights, grid))),
             },
             data_version=data_version(sha256(path)),
@@ -59,8 +59,8 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(path),
-                "median slope (deg)": float(np.nanmedian(slope)),
-                "28 to 55 deg (share)": float(np.nanmean((slope >= 28) & (slope <= 55))),
+                "median slope (deg)": rounded(np.nanmedian(slope)),
+                "28 to 55 deg (share)": rounded(np.nanmean((slope >= 28) & (slope <= 55))),
                 "slope": picture(png(slope_map(slope, grid))),
             },
             data_version=data_version(sha256(path)),
@@ -121,9 +121,9 @@ def track_geometry_asset(
             metadata={
                 "dagster/uri": str(path),
                 "orbit of": day,
-                "layover (share)": float(((geometry.visibility & Visibility.LAYOVER) > 0).mean()),
-                "shadow (share)": float(((geometry.visibility & Visibility.SHADOW) > 0).mean()),
-                "median incidence (deg)": float(np.nanmedian(geometry.incidence_deg)),
+                "layover (share)": rounded(((geometry.visibility & Visibility.LAYOVER) > 0).mean()),
+                "shadow (share)": rounded(((geometry.visibility & Visibility.SHADOW) > 0).mean()),
+                "median incidence (deg)": rounded(np.nanmedian(geometry.incidence_deg)),
                 "local incidence": picture(
                     png(incidence_map(geometry.local_incidence_deg, geometry.visibility == 0, grid))
                 ),
