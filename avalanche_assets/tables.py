@@ -4,7 +4,8 @@ Units and meaning travel as Arrow field metadata, so that a reader of the Parque
 this package. Patch columns are Arrow fixed-shape tensors (float16, 64 x 64), NaN where there is no value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import date
 from pathlib import Path
 
 import geopandas as gpd
@@ -201,6 +202,25 @@ SEASON_SUMMARY = pa.schema(
 """One row a date and massif: the activity of a season."""
 
 
+PARTITION = "acquisition_date"
+
+
+def _partition(path: Path) -> date | None:
+    """The date in the name of the table's folder, ``acquisition_date=YYYY-MM-DD``; None without one."""
+    name, _, value = path.parent.name.partition("=")
+    return date.fromisoformat(value) if name == PARTITION else None
+
+
+def _stored(schema: pa.Schema, path: Path) -> pa.Schema:
+    """What the file itself holds: a partition column lives in the folder's name alone.
+
+    With the column in both, pyarrow and pandas refuse to read the folder as one dataset.
+    """
+    if _partition(path) is None:
+        return schema
+    return pa.schema([field for field in schema if field.name != PARTITION], schema.metadata)
+
+
 def _check(found: pa.Schema, expected: pa.Schema, path: Path, *, extra: bool = False) -> None:
     for field in expected:
         index = found.get_field_index(field.name)
@@ -217,14 +237,23 @@ def _check(found: pa.Schema, expected: pa.Schema, path: Path, *, extra: bool = F
         raise TableError(f"{path}: columns {unknown} are not in the table's schema")
 
 
+def _check_partition(days: Collection[date], path: Path) -> None:
+    if _partition(path) is not None and set(days) - {_partition(path)}:
+        raise TableError(f"{path}: rows of {sorted(set(days))} do not belong into this folder")
+
+
 def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     """Writes `table` (columns in any order) under `schema` as ZSTD Parquet, atomically.
 
+    Below a folder ``acquisition_date=YYYY-MM-DD`` that column is not stored; every row has that date.
+
     Raises:
-        TableError: A column is missing, unknown or of another type.
+        TableError: A column is missing, unknown or of another type, or a row has another date.
     """
     _check(table.schema, schema, path)
-    ordered = table.select(schema.names).cast(schema)
+    if PARTITION in schema.names:
+        _check_partition(table[PARTITION].to_pylist(), path)
+    ordered = table.select(_stored(schema, path).names).cast(_stored(schema, path))
     with atomic_path(path) as temporary:
         pq.write_table(ordered, temporary, compression="zstd", write_statistics=True)
 
@@ -237,30 +266,41 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
     """
     if not path.exists():
         raise TableError(f"{path}: table is missing; materialise the asset that writes it")
+    wanted = list(columns) if columns is not None else schema.names
+    stored = _stored(schema, path)
     try:
         file = pq.ParquetFile(path)
-        _check(file.schema_arrow, schema, path)
-        return file.read(columns=list(columns) if columns is not None else None)
+        _check(file.schema_arrow, stored, path)
+        table = file.read(columns=[name for name in wanted if name in stored.names])
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(
             f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
         ) from error
+    if PARTITION in wanted and len(stored) < len(schema):
+        day = pa.array([_partition(path)] * file.metadata.num_rows, pa.date32())
+        table = table.append_column(schema.field(PARTITION), day)
+    return table.select(wanted)
 
 
 def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> None:
     """Writes a GeoDataFrame as GeoParquet 1.1, its plain columns under `schema`, atomically.
 
+    Below a folder ``acquisition_date=YYYY-MM-DD`` that column is not stored, as in `write_table`.
+
     Raises:
-        TableError: A column is missing or cannot be converted to its type.
+        TableError: A column is missing or cannot be converted to its type, or a row has another date.
     """
     missing = [name for name in schema.names if name not in frame.columns]
     if missing:
         raise TableError(f"{path}: columns {missing} are missing")
+    if PARTITION in schema.names:
+        _check_partition(list(frame[PARTITION]), path)
     geometries = [name for name in frame.columns if frame[name].dtype == "geometry"]
-    ordered = frame[[*schema.names, *geometries]]
+    stored = _stored(schema, path)
+    ordered = frame[[*stored.names, *geometries]]
     arrow = pa.table(ordered.to_arrow(index=False, geometry_encoding="WKB"))
     try:
-        for field in schema:
+        for field in stored:
             index = arrow.schema.get_field_index(field.name)
             arrow = arrow.set_column(index, field, arrow.column(index).cast(field.type))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -280,10 +320,16 @@ def read_geotable(path: Path, schema: pa.Schema) -> gpd.GeoDataFrame:
     """
     if not path.exists():
         raise TableError(f"{path}: table is missing; materialise the asset that writes it")
+    stored = _stored(schema, path)
     try:
-        _check(pq.read_schema(path), schema, path, extra=True)
-        return gpd.read_parquet(path)
+        _check(pq.read_schema(path), stored, path, extra=True)
+        # Not by its path: the date in the folder's name would come back as a text column.
+        with path.open("rb") as file:
+            frame = gpd.read_parquet(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(
             f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
         ) from error
+    if len(stored) < len(schema):
+        frame.insert(schema.names.index(PARTITION), PARTITION, _partition(path))
+    return frame

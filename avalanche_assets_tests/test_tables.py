@@ -2,6 +2,7 @@ from datetime import date
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -158,3 +159,27 @@ def test_every_column_of_every_schema_has_a_unit_and_a_meaning():
             assert field.metadata, f"{name}.{field.name}"
             assert field.metadata[b"unit"], f"{name}.{field.name}"
             assert len(field.metadata[b"meaning"]) > 3, f"{name}.{field.name}"
+
+
+def test_folder_of_dates_reads_as_one_dataset_by_other_tools(tmp_path):
+    days = (date(2018, 1, 3), date(2018, 1, 9))
+    for day in days:
+        rows = dict.fromkeys(ANOMALY_SCORES.names) | {
+            "corridor_id": "73040001",
+            "acquisition_date": day,
+            "detector": "vae",
+            "observable": False,
+        }
+        path = tmp_path / f"acquisition_date={day}" / "part.parquet"
+        write_table(path, pa.Table.from_pylist([rows], ANOMALY_SCORES), ANOMALY_SCORES)
+        assert read_table(path, ANOMALY_SCORES)["acquisition_date"].to_pylist() == [day]
+        assert read_table(path, ANOMALY_SCORES, ["acquisition_date"]).num_rows == 1
+    assert sorted(str(day) for day in pd.read_parquet(tmp_path)["acquisition_date"]) == [str(d) for d in days]
+    assert pq.read_table(tmp_path).num_rows == 2
+
+
+def test_row_of_another_date_than_its_folder_is_refused(tmp_path):
+    rows = dict.fromkeys(ANOMALY_SCORES.names) | {"acquisition_date": date(2018, 1, 3)}
+    table = pa.Table.from_pylist([rows], ANOMALY_SCORES)
+    with pytest.raises(TableError, match="do not belong into this folder"):
+        write_table(tmp_path / "acquisition_date=2018-01-09" / "part.parquet", table, ANOMALY_SCORES)
