@@ -26,7 +26,7 @@ def test_ratio_never_takes_the_logarithm_of_a_non_positive_power(value):
 
 def test_reference_is_the_median_of_what_is_there():
     first = np.array([[1.0, np.nan, np.nan]], np.float32)
-    second = np.array([[5.0, 2.0, np.nan]], np.float32)
+    second = np.array([[9.0, 2.0, np.nan]], np.float32)
     third = np.array([[3.0, 4.0, np.nan]], np.float32)
     np.testing.assert_array_equal(reference_median([first, second, third]), [[3.0, 3.0, np.nan]])
 

@@ -8,7 +8,6 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import label
 
 from avalanche_assets.detectors.change_threshold import (
-    CONNECTED_PIXELS,
     ZONE_RADIUS_PX,
     ChangeThreshold,
     highest_connected_level,
@@ -74,11 +73,24 @@ def test_deposit_in_the_zone_scores_above_the_same_one_outside(samples_of):
     assert inside > 3 > 0.5 > outside
 
 
-def test_score_is_null_where_the_zone_has_too_few_values(samples_of):
+def test_score_needs_five_connected_values_in_the_zone(samples_of):
     patches = np.zeros((2, 64, 64))
     patches[1][centre_disc(ZONE_RADIUS_PX)] = np.nan
-    patches[1, 32, 32 : 32 + CONNECTED_PIXELS - 1] = 9
+    patches[1, 32, 32:36] = 9
     assert np.isnan(ChangeThreshold().score(samples_of(patches, previous=[0]))).all()
+    patches[1, 32, 36] = 9
+    assert ChangeThreshold().score(samples_of(patches, previous=[0])) == pytest.approx(9, abs=1e-5)
+
+
+def test_single_bright_pixel_scores_like_its_surroundings_and_not_like_its_peak(samples_of):
+    patches = np.zeros((2, 64, 64))
+    patches[1, 32, 32] = 20
+    samples = samples_of(patches, previous=[0])
+    weights = np.exp(-0.5 * np.arange(-4, 5) ** 2)  # one pixel of smoothing, cut at four sigma
+    peak, beside = 20 * weights[4] * weights[4:6] / weights.sum() ** 2
+    assert ChangeThreshold().anomaly_map(samples).max() == pytest.approx(peak, rel=1e-4)
+    # Five pixels reach the level of the four direct neighbours.
+    assert ChangeThreshold().score(samples) == pytest.approx(beside, rel=1e-4)
 
 
 def test_smoothing_keeps_a_constant_beside_missing_pixels():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from avalanche_assets.detectors import learning
 from avalanche_assets.detectors.base import create_detector, load_detector, model_name
 from avalanche_assets.detectors.change_threshold import ChangeThreshold
 from avalanche_assets.detectors.description import describe
@@ -65,6 +66,32 @@ def test_training_uses_only_negatives_of_the_training_dates(trained, simulated_s
     assert summary.samples == stored["samples"] == chosen.sum()
     roles = {str(row["acquisition_date"]): row["role"] for row in split.to_pylist()}
     assert {roles[day] for day in stored["dates"]} == {"train"}
+
+
+def test_validation_sees_only_negatives_of_the_validation_dates(
+    simulated_season, small_settings, split, tmp_path, monkeypatch
+):
+    seen = []
+
+    class Recorder(ChangeThreshold):
+        def fit(self, samples, settings, progress, validation):
+            seen.append(validation)
+            return super().fit(samples, settings, progress, validation)
+
+    monkeypatch.setattr(learning, "create_detector", lambda name: Recorder())
+    train_detector("vae", simulated_season, split, small_settings, tmp_path)
+    days = {row["acquisition_date"] for row in split.to_pylist() if row["role"] == "validation"}
+    of_the_day = np.array([day in days for day in simulated_season.samples.dates])
+    assert set(seen[0].dates) == days
+    assert len(seen[0]) == (of_the_day & (simulated_season.new == "negative")).sum()
+
+
+def test_no_role_takes_a_sample_that_could_not_be_observed(simulated_season, split):
+    observable = np.arange(len(simulated_season.samples)) % 3 > 0
+    hidden = replace(simulated_season, observable=observable)
+    for role in ("train", "validation", "test"):
+        expected = role_mask(simulated_season, split, role) & observable
+        np.testing.assert_array_equal(role_mask(hidden, split, role), expected)
 
 
 def test_best_epoch_has_the_lowest_validation_loss(trained):

@@ -37,6 +37,17 @@ def test_code_is_random_in_training_and_the_mean_in_evaluation():
     assert torch.equal(network.eval()(images)[0], network(images)[0])
 
 
+def test_sampled_code_spreads_by_the_square_root_of_the_variance():
+    network = VaeNetwork(4, 4, 500).train()
+    network.decoder = torch.nn.Identity()  # the reconstruction is then the code itself
+    torch.nn.init.zeros_(network.log_variance.weight)
+    torch.nn.init.constant_(network.log_variance.bias, np.log(9.0))
+    with reproducible(3, 1):
+        code, mean, _ = network(torch.zeros(40, 4, 64, 64))
+    # 20,000 draws: the relative standard error of their standard deviation is 0.5 percent.
+    assert (code - mean).std().item() == pytest.approx(3.0, rel=0.02)
+
+
 def test_losses_follow_the_formulas_of_lu_and_xu():
     rng = np.random.default_rng(5)
     image, rebuilt = rng.normal(size=(2, 3, 4, 64, 64))
