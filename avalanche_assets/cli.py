@@ -55,6 +55,7 @@ def real_geometry(
         products[0] if products else data / "safe" / "S1B_IW_GRDH_1SDV_20210401T052623*.SAFE.zip"
     )
     _run(simulate_season(out, "demo", dem=dem, template=template, progress=typer.echo))
+    typer.echo("Real: terrain (Davos) and orbit. Simulated: backscatter, avalanches, dates and massif names.")
 
 
 @app.command()

@@ -77,7 +77,11 @@ CORRIDOR_PATCHES = pa.schema(
         column("vh_star", PATCH, "VH backscatter over the snow-free reference", "dB"),
         column("valid_fraction", pa.float32(), "share of pixels with a VV* value, 0..1"),
         column("visible_fraction", pa.float32(), "share of pixels neither layover nor shadow, 0..1"),
-        column("wet_snow_fraction", pa.float32(), "share of valid pixels with VV* below -3 dB, 0..1"),
+        column(
+            "wet_snow_fraction",
+            pa.float32(),
+            "share of valid pixels with local mean VV* below -3 dB, 0..1",
+        ),
     ]
 )
 
@@ -178,7 +182,7 @@ DETECTIONS = pa.schema(
         column("dvv_mean_db", pa.float32(), "mean VV* change inside the anomaly", "dB"),
         column("dvv_max_db", pa.float32(), "largest VV* change inside the anomaly", "dB"),
         column("dvh_mean_db", pa.float32(), "mean VH* change inside the anomaly", "dB"),
-        column("wet_snow_fraction", pa.float32(), "share of wet-snow pixels in the patch, 0..1"),
+        column("wet_snow_fraction", pa.float32(), "share of pixels darkened as by wet snow, 0..1"),
     ]
 )
 """Without the geometry columns: `geometry` (anomaly outline, empty without detection) is GeoParquet's."""

@@ -115,6 +115,8 @@ def _materialise(
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
+            if error and error.cls_name == "DagsterExecutionInterruptedError":
+                raise KeyboardInterrupt
             cause = error.cause if error and error.cause else error
             message = cause.message.strip() if cause else "unknown error"
             report.failures[partition or job.name] = f"{event.step_key}: {message}"

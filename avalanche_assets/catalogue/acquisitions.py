@@ -38,7 +38,7 @@ class Acquisition:
         absolute_orbit: Absolute orbit number, 0 when unknown.
         role: ``winter`` dates are searched for avalanches, ``reference`` dates are snow-free.
         season: ``2017-18``: the winter the date belongs to, or whose reference it serves.
-        complete: Whether its products abut and cover the area of interest.
+        complete: Whether its products abut in time; whether they cover the area is not checked here.
         products: File names of its products.
     """
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from avalanche_assets.errors import TableError
 from avalanche_assets.grid import Grid, Window
@@ -20,6 +21,9 @@ from avalanche_assets.tables import CORRIDOR_PATCHES, PATCH_SIZE, TERRAIN_PATCHE
 from avalanche_assets.terrain.deposit_point import rasterize_polygon
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+WET_SNOW_PX = 5
+"""Side of the square over which VV* is averaged before it is called wet snow: 100 m at 20 m pixels."""
 
 TERRAIN_BANDS = ("elevation", "slope", "aspect", "local_incidence", "visible")
 
@@ -91,7 +95,8 @@ def cut_corridor_patches(
         vv_star: VV* of the whole grid in dB, NaN where no value.
         vh_star: VH* likewise.
         visible: True where neither layover nor shadow; whether the swath covers a pixel is not its matter.
-        wet_snow_db: VV* below this many dB counts as wet snow.
+        wet_snow_db: A pixel whose surroundings lie below this many dB counts as wet snow; a drop of the whole
+            scene by other causes looks the same.
 
     Returns:
         `tables.CORRIDOR_PATCHES` in the order of `corridors`; the wet-snow share is null without any value.
@@ -102,7 +107,7 @@ def cut_corridor_patches(
     windows = patch_windows(corridors, grid)
     vv, vh = _cut(vv_star, windows), _cut(vh_star, windows)
     valid = np.isfinite(vv).sum(axis=(1, 2))
-    wet = (vv < wet_snow_db).sum(axis=(1, 2))
+    wet = (_local_mean(vv) < wet_snow_db).sum(axis=(1, 2))
     wet_share = np.divide(wet, valid, out=np.zeros(len(valid)), where=valid > 0)
     return pa.table(
         {
@@ -139,6 +144,16 @@ def _cut(values: NDArray[Scalar], windows: list[Window]) -> NDArray[Scalar]:
     views = np.lib.stride_tricks.sliding_window_view(values, (PATCH_SIZE, PATCH_SIZE))
     place = pd.DataFrame([(window.row, window.col) for window in windows], columns=["row", "col"], dtype=int)
     return np.asarray(views[place["row"].to_numpy(), place["col"].to_numpy()])
+
+
+def _local_mean(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over 5 x 5 pixels (n, 64, 64), NaN where the pixel has no value: speckle is no snow."""
+    known = np.isfinite(patches)
+    total = uniform_filter(np.where(known, patches, 0.0), (0, WET_SNOW_PX, WET_SNOW_PX), mode="constant")
+    share = uniform_filter(known.astype(np.float32), (0, WET_SNOW_PX, WET_SNOW_PX), mode="constant")
+    mean = np.full(patches.shape, np.nan, np.float32)
+    np.divide(total, share, out=mean, where=known)
+    return mean
 
 
 def _tensor(patches: NDArray[np.generic]) -> pa.Array:

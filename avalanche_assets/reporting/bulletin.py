@@ -237,14 +237,14 @@ def caveats(
         found.append("The acquisition is incomplete: some of its products are missing.")
     wet = detections.loc[detections["observable"].to_numpy(bool), "wet_snow_fraction"].median()
     if pd.notna(wet):
-        share = f"In half of the corridors that could be judged, at least {100 * wet:.0f} % is wet snow"
+        share = f"In half of the judged corridors {100 * wet:.0f} % or more is as dark as wet snow"
         if wet >= WET_SNOW_WARNING:
             found.append(
-                f"{share}. Wet snow hides deposits, and refreezing looks like them: expect both misses "
-                "and false alarms."
+                f"{share} (or the whole scene is darker). Wet snow hides deposits, and refreezing looks like "
+                "them: expect both misses and false alarms."
             )
         else:
-            found.append(f"{share}; wet snow hardly limits this date.")
+            found.append(f"{share}: wet snow hardly limits this date.")
     found.append(
         f"Coverage: {percent(counts.observable, counts.total)} of the corridors could be judged "
         f"({counts.observable:,} of {counts.total:,})."

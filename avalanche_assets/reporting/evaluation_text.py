@@ -12,7 +12,8 @@ import pyarrow as pa
 from avalanche_assets.tables import OPERATING_POINTS
 
 HEADER = (
-    "detector", "label window", "area", "operating point", "balanced accuracy", "F1", "AP", "prevalence", "n",
+    "detector", "label window", "area", "operating point",
+    "balanced accuracy", "F1", "AP", "prevalence", "positives / n",
 )  # fmt: skip
 TEXT_COLUMNS = 4
 
@@ -59,7 +60,7 @@ def evaluation_rows(
             _number(row["f1"], 2),
             _number(row["average_precision"], 2),
             _percent(row["prevalence"]),
-            f"{row['positives'] + row['negatives']:,}",
+            f"{row['positives']:,} / {row['positives'] + row['negatives']:,}",
         )
         for row in evaluation.to_pylist()
         if row["operating_point"] in operating_points

@@ -39,10 +39,10 @@ class Sigma0:
     """Backscatter of one acquisition on the analysis grid; every array has the grid's shape.
 
     Attributes:
-        vv: sigma0 in VV, linear power, NaN without a value.
+        vv: sigma0 in VV, linear power, NaN without a value; negative where speckle falls below the noise.
         vh: The same in VH.
-        flags: `Visibility` bits BORDER, OUTSIDE and NOISE_LIMITED of either polarisation, the reason for each
-            NaN; OUTSIDE also on blocks that were not wanted.
+        flags: `Visibility` bits of either polarisation: BORDER and OUTSIDE are the reason for each NaN,
+            OUTSIDE also on blocks that were not wanted; NOISE_LIMITED marks power that is not positive.
         denoised: Whether thermal noise was removed; False when a product's annotation does not hold it.
     """
 
@@ -148,9 +148,10 @@ def _sample(image: Float32s, line: Floats, sample: Floats, out: Float32s, flags:
                 lower = (1.0 - right) * image[top + 1, left] + right * image[top + 1, left + 1]
                 total += (1.0 - down) * upper + down * lower
             mean = total / line.shape[2]
-            if mean > 0.0:
+            if not np.isnan(mean):
+                # Also below the noise: leaving those cells out would brighten the mean of dark ground.
                 out[row, col] = mean
-            elif mean <= 0.0:
-                flags[row, col] |= NOISE_LIMITED
+                if mean <= 0.0:
+                    flags[row, col] |= NOISE_LIMITED
             elif not flags[row, col] & OUTSIDE:
                 flags[row, col] |= BORDER

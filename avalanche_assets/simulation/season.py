@@ -20,6 +20,7 @@ import numpy as np
 import rasterio
 import tomli_w
 from pyproj import Transformer
+from rasterio.warp import transform_bounds
 
 from avalanche_assets.errors import SettingsError, TerrainError
 from avalanche_assets.files import sha256, write_text
@@ -43,6 +44,8 @@ from avalanche_assets.simulation.weather import Weather, Winter, simulate_winter
 SIMULATION_VERSION = 2
 """Raised when the same parameters give other data."""
 CRS = "EPSG:32632"
+LONGITUDES = (3.0, 15.0)
+"""Degrees east within twice the half-width of the UTM zone: lengths are true to 0.3 %."""
 RESOLUTION_M = 20.0
 CENTRE = (335_000.0, 5_007_500.0)
 """Where the synthetic terrain lies: about 45.2 N, 6.9 E, upper Maurienne."""
@@ -187,6 +190,12 @@ def _grid_inside(dem: Path, size: Size) -> Grid:
     with rasterio.open(dem) as dataset:
         if dataset.crs is None:
             raise TerrainError(f"{dem}: no coordinate system; set one, e.g. with rio edit-info --crs")
+        west, _, east, _ = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds)
+        if not LONGITUDES[0] <= (west + east) / 2 <= LONGITUDES[1]:
+            raise TerrainError(
+                f"{dem}: longitude {(west + east) / 2:.1f}, but {CRS} distorts lengths outside {LONGITUDES}; "
+                "give an elevation model of the Alps"
+            )
         left, bottom, right, top = dataset.bounds
         to_grid = Transformer.from_crs(dataset.crs, CRS, always_xy=True)
     x, y = to_grid.transform([left, right, left, right], [bottom, bottom, top, top])

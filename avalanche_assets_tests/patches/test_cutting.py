@@ -61,16 +61,25 @@ def test_fractions_count_pixels():
     visible[:, :100] = False
     table = cut_corridor_patches(corridors((100, 100), (40, 200)), GRID, DAY, vv, vv, visible, -3.0)
     first, second = table.drop_columns(["vv_star", "vh_star"]).to_pylist()
-    # the first patch covers rows 68..131 and columns 68..131: 32 rows without value, 10 wet, 22 dry
+    # the first patch covers rows 68..131 and columns 68..131: 32 rows without value, 10 at
+    # -5 dB, 22 at 0 dB; the mean over 5 rows is below -3 dB in nine of the ten (-3.0 exactly in the last one)
     assert first == {
         "corridor_id": "c0",
         "acquisition_date": DAY,
         "valid_fraction": 0.5,
         "visible_fraction": 0.5,
-        "wet_snow_fraction": pytest.approx(10 / 32),
+        "wet_snow_fraction": pytest.approx(9 / 32),
     }
     assert (second["valid_fraction"], second["visible_fraction"]) == (0.0, 1.0)
     assert second["wet_snow_fraction"] is None
+
+
+def test_speckle_alone_is_no_wet_snow():
+    vv = np.random.default_rng(1).normal(-1.0, 1.6, GRID.shape).astype(np.float32)
+    table = cut_corridor_patches(corridors((100, 100)), GRID, DAY, vv, vv, EVERYWHERE, -3.0)
+    # One pixel in ten lies below -3 dB; means over 25 pixels have a deviation of 0.3 dB.
+    assert (vv < -3).mean() > 0.09
+    assert table["wet_snow_fraction"][0].as_py() < 0.001
 
 
 def test_corridor_patches_can_be_stored(tmp_path):

@@ -96,8 +96,10 @@ def test_reasons_for_missing_values_are_flagged(tmp_path):
     assert (sigma0.flags[inside & (place.line < 295)] == Visibility.BORDER).all()
     dark = inside & (place.line > 405) & (place.line < 445)
     assert (sigma0.flags[dark] == Visibility.NOISE_LIMITED).all()
-    assert np.isnan(sigma0.vv[sigma0.flags != 0]).all()
-    assert np.isfinite(sigma0.vv[sigma0.flags == 0]).all()
+    without_value = (sigma0.flags & (Visibility.BORDER | Visibility.OUTSIDE)) > 0
+    assert np.isnan(sigma0.vv[without_value]).all()
+    assert (sigma0.vv[sigma0.flags == 0] > 0).all()
+    assert (sigma0.vv[sigma0.flags == Visibility.NOISE_LIMITED] <= 0).all()
     assert {0, 4, 8, 16} == set(np.unique(sigma0.flags))
 
 
