@@ -190,6 +190,12 @@ def test_quality_counts_margin_sight_and_repeat(margin, visible, wet, seen, expe
     assert found == expected
 
 
+def test_score_just_above_the_threshold_is_of_lower_quality_than_one_far_above(world):
+    found = detections_of(world, SECOND, {0: 3.1, 5: 9.0})
+    # Both are in plain sight and new; the quiet scores spread by 0.3, so 3.1 clears 3.0 by a third of that.
+    assert found.loc[[0, 5], "quality"].tolist() == ["B", "A"]
+
+
 def test_score_spread_is_the_standard_deviation_of_normal_scores_despite_outliers():
     scores = np.random.default_rng(0).normal(2.0, 0.5, 4000)
     scores[:40] = 100.0

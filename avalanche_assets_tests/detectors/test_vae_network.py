@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from avalanche_assets.detectors.base import silent
 from avalanche_assets.detectors.inputs import network_channels, physical_input, scale, unscale
 from avalanche_assets.detectors.network import VaeNetwork, kl_divergence, reconstruction_error
-from avalanche_assets.detectors.vae_training import reproducible
+from avalanche_assets.detectors.vae_training import network_input, reproducible, train_network
 
 
 def test_the_papers_network_has_12_892_252_parameters():
@@ -66,6 +67,24 @@ def test_divergence_of_the_standard_normal_is_zero_and_of_a_shift_is_half_its_sq
     zero = torch.zeros(1, 4, 1, 1)
     assert kl_divergence(zero, zero).item() == 0
     assert kl_divergence(zero + 3, zero).item() == pytest.approx(4 * 4.5)
+
+
+def test_training_leaves_the_weights_whose_validation_loss_was_lowest(samples_of, small_settings):
+    rng = np.random.default_rng(4)
+    bright, dark = (samples_of(rng.normal(level, 2, (25, 64, 64))) for level in (8, -8))
+    settings = small_settings.model_copy(update={"epochs": 3, "batch_size": 8})
+    with reproducible(7, 1):
+        network = VaeNetwork(4, settings.base_channels, settings.latent_size)
+        best, history = train_network(network, bright, dark, settings, silent)
+    # The better it rebuilds bright patches, the worse dark ones: an earlier epoch than the last is the best.
+    assert best < len(history)
+    with torch.inference_mode():
+        images = network_input(dark, np.arange(25), network_channels(settings.angle))
+        reconstruction, mean, log_variance = network(images)
+        losses = 0.5 * (images - reconstruction).square().sum(dim=(1, 2, 3))
+        losses += settings.kl_weight * kl_divergence(mean, log_variance)
+    # Sums of float32 values; the share of the KL term lies far above the tolerance.
+    assert losses.mean().item() == pytest.approx(history[best - 1].validation_loss, rel=1e-5)
 
 
 def test_channels_are_scaled_by_documented_ranges(samples_of):
