@@ -46,6 +46,13 @@ def test_lines_outside_every_block_take_the_nearest_block():
     assert rows[9, 3] == pytest.approx(130 * 1.9)
 
 
+def test_samples_between_two_blocks_take_the_nearer_one_even_when_listed_first():
+    apart = NEW.replace(b"<firstRangeSample>4", b"<firstRangeSample>7")
+    row = parse_noise(apart, "noise.xml", (3, 31), 9).rows(2, 1)[0]
+    # Samples 4 to 6 are in no block; 4 lies beside sample 3 (factor 1.2), 6 beside sample 7 (factor 0.5).
+    assert row[[4, 6]] == pytest.approx([140 * 1.2, 160 * 0.5])
+
+
 def test_rows_do_not_depend_on_how_they_are_cut():
     noise = parse_noise(NEW, "noise.xml", (3, 31), 9)
     np.testing.assert_array_equal(noise.rows(0, 10)[4:7], noise.rows(4, 3))

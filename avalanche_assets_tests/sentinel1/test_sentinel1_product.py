@@ -65,6 +65,15 @@ def test_low_border_is_masked_in_old_products_only(tmp_path, ipf, masked):
     assert np.isfinite(sigma0[5:, 100:300]).all()
 
 
+def test_border_above_the_least_backscatter_but_below_half_the_noise_is_masked(tmp_path):
+    dn = DN.copy()
+    dn[:, :30] = 12  # 144 lies between -34 dB (100) and half the noise (200)
+    assert 10**-3.4 * AMPLITUDE**2 < 12**2 < NOISE / 2
+    sigma0 = Product.open(write_tiny_safe(tmp_path, dn)).calibrate("VV")
+    assert np.isnan(sigma0[:, :30]).all()
+    assert np.isfinite(sigma0[:, 40:]).all()
+
+
 def test_dark_lake_at_the_noise_floor_is_no_border(tmp_path):
     dn = np.sqrt(RNG.gamma(4.4, NOISE / 4.4, (300, 400))).round()
     sigma0 = Product.open(write_tiny_safe(tmp_path, dn.clip(1))).calibrate("VV")

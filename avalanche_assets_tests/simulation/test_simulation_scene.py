@@ -12,9 +12,10 @@ from avalanche_assets.sentinel1.geocoding import geodetic_to_ecef, zero_doppler
 from avalanche_assets.simulation.avalanches import Deposit
 from avalanche_assets.simulation.backscatter_model import LEVELS_DB, build_ground, surface_at
 from avalanche_assets.simulation.landscape import LandCover, Landscape
+from avalanche_assets.simulation.radiometry import BURST_CYCLE_S, synthetic_radiometry
 from avalanche_assets.simulation.rendering import render
 from avalanche_assets.simulation.scene import BOOST_STEP_DB, Surface, received_power
-from avalanche_assets.simulation.speckle import HALO, LOOKS, speckled
+from avalanche_assets.simulation.speckle import HALO, speckled
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,7 @@ def test_local_incidence_follows_the_slope(ridge, flat):
 def test_speckle_has_the_sensors_looks_and_correlation():
     image = speckled(np.full((600 + 2 * HALO, 500), 3.0, np.float32), 5, 0)
     assert image.mean() == pytest.approx(3.0, rel=0.01)
-    assert image.mean() ** 2 / image.var() == pytest.approx(LOOKS, rel=0.03)
+    assert image.mean() ** 2 / image.var() == pytest.approx(4.4, rel=0.03)  # looks of IW GRDH products
     # A kernel of 1/4, 1/2, 1/4 correlates neighbours by 2/3 and pixels four apart not at all.
     assert np.corrcoef(image[:, 1:].ravel(), image[:, :-1].ravel())[0, 1] == pytest.approx(2 / 3, abs=0.03)
     assert abs(np.corrcoef(image[4:].ravel(), image[:-4].ravel())[0, 1]) < 0.02
@@ -171,6 +172,16 @@ def test_digital_numbers_give_back_sigma0_after_denoising(flat, day):
         assert inside.mean() == pytest.approx(sigma0, rel=0.02)
     nesz_db = 10 * np.log10(noise / gain)
     assert -30.5 < nesz_db.min() < nesz_db.max() < -22.5
+
+
+def test_noise_rises_towards_the_ends_of_each_burst_in_the_new_format_only(flat):
+    lines = int(2 * BURST_CYCLE_S / flat.geometry.line_interval)
+    new, old = (synthetic_radiometry(flat.geometry, 0, lines, old_format) for old_format in (False, True))
+    for swath in new.swaths:
+        # Two whole bursts, given every tenth line: middle and end are met within half a percent of a burst.
+        assert swath.factors.min() == pytest.approx(1.0, abs=1e-3)
+        assert swath.factors.max() == pytest.approx(1.06, abs=2e-3)
+    assert all((swath.factors == 1.0).all() for swath in old.swaths)
 
 
 def test_border_is_faint_noise_in_the_old_format_and_zero_in_the_new(flat):
