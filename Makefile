@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
-DATA ?= ../shared/data
+DATA ?= real-data
 PORT ?= 3000
 # Each deployment has a Dagster instance of its own beside its data.
 export DAGSTER_HOME ?= $(CURDIR)/$(DEMO)/dagster_home

@@ -67,7 +67,8 @@ def real_pixels(
     from avalanche_assets.real_pixels import prepare_real_pixels, summarise_real_pixels
 
     settings = prepare_real_pixels(_real(data / "rtc_idaho"), out)
-    _materialise(settings)
+    if _materialise(settings):
+        raise typer.Exit(1)
     for line in summarise_real_pixels(settings):
         typer.echo(line)
 
@@ -84,26 +85,32 @@ def _run(settings: Path) -> None:
     from avalanche_assets.reporting.terminal import run_summary
     from avalanche_assets.settings import load_settings
 
-    _materialise(settings)
-    for line in run_summary(load_settings(settings)):
-        typer.echo(line)
+    failed = _materialise(settings)
+    deployment = load_settings(settings)
+    if not failed or deployment.layout.evaluation.exists():
+        for line in run_summary(deployment):
+            typer.echo(line)
+    if failed:
+        raise typer.Exit(1)
 
 
-def _materialise(settings: Path) -> None:
+def _materialise(settings: Path) -> bool:
+    """Whether anything failed; each failure is a line on stderr."""
     import dagster as dg
 
     from avalanche_assets.automation.runner import materialise_missing
 
-    if not os.environ.get("DAGSTER_HOME"):
+    home = os.environ.get("DAGSTER_HOME", "")
+    if not Path(home).is_absolute() or not Path(home).is_dir():
         raise SettingsError(
-            "DAGSTER_HOME is not set; make targets set it, otherwise export DAGSTER_HOME=<folder>"
+            f"DAGSTER_HOME is {home!r}: make targets set it; otherwise export the absolute path of a "
+            "folder that holds deploy/local/dagster.yaml"
         )
     with dg.DagsterInstance.get() as instance:
         report = materialise_missing(settings.resolve(), instance, typer.echo)
     for where, message in report.failures.items():
         typer.echo(f"FAILED {where}: {message}", err=True)
-    if report.failures:
-        raise typer.Exit(1)
+    return bool(report.failures)
 
 
 def main() -> None:

@@ -21,13 +21,18 @@ def run_summary(settings: Settings) -> Iterator[str]:
     points = ("balanced", settings.detection.operating_point)
     yield evaluation_text(read_table(layout.evaluation, EVALUATION), points)
     yield ""
-    yield f"Detections ({settings.detection.detector}, operating point {settings.detection.operating_point})"
-    yield f"{'date':<12}{'detections':>11}{'new':>6}{'persisting':>12}{'not observable':>16}"
     catalogue = read_catalogue(layout.acquisition_catalogue, settings.season.max_gap_days)
-    for day in catalogue.dates("winter"):
-        if layout.detections(day).exists():
-            found = count(read_geotable(layout.detections(day), DETECTIONS))
-            yield f"{day:<12}{found.detections:>11}{found.new:>6}{found.persisting:>12}{found.hidden:>16}"
+    stored = [day for day in catalogue.dates("winter") if layout.detections(day).exists()]
+    tables = {day: read_geotable(layout.detections(day), DETECTIONS) for day in stored}
+    # From the tables, not from the settings, which may have changed since.
+    rules = {tuple(table.iloc[0][["detector", "operating_point"]]) for table in tables.values()}
+    yield (
+        "Detections (" + "; ".join(f"{name}, operating point {point}" for name, point in sorted(rules)) + ")"
+    )
+    yield f"{'date':<12}{'detections':>11}{'new':>6}{'persisting':>12}{'not observable':>16}"
+    for day, table in tables.items():
+        found = count(table)
+        yield f"{day:<12}{found.detections:>11}{found.new:>6}{found.persisting:>12}{found.hidden:>16}"
     yield ""
     yield f"Bulletins: {layout.bulletin('<date>')}/bulletin.html"
     for season in catalogue.seasons:

@@ -10,6 +10,8 @@ import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 
+from avalanche_assets.settings import load_settings
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -68,3 +70,9 @@ def test_local_instance_starts(tmp_path):
     (tmp_path / "dagster.yaml").write_text((ROOT / "deploy" / "local" / "dagster.yaml").read_text())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.run_monitoring_enabled
+
+
+def test_example_settings_are_valid_and_say_real_data():
+    settings = load_settings(ROOT / "deploy" / "local" / "avalanche.example.toml")
+    assert not settings.simulated
+    assert settings.learning.base_channels == 64

@@ -343,7 +343,7 @@ def test_command_line_prints_one_line_for_what_a_user_can_mend(tmp_path, monkeyp
 def test_command_line_asks_for_a_dagster_home(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     assert call(monkeypatch, "run", tmp_path / "none.toml") == 1
-    assert "error: DAGSTER_HOME is not set" in capsys.readouterr().err
+    assert "error: DAGSTER_HOME is ''" in capsys.readouterr().err
 
 
 def test_command_line_asks_for_real_data(tmp_path, monkeypatch, capsys):
