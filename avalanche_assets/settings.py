@@ -35,11 +35,13 @@ class SourceSettings(_Section):
     """Where acquisitions come from.
 
     `safe_folder` holds SAFE products (folders or zips) and stays supported for good. `raster_folder` holds
-    ready-made terrain-corrected GeoTIFFs instead, one a date with bands VV, VH and incidence.
+    ready-made terrain-corrected GeoTIFFs instead, one a date with bands VV, VH and incidence. `orbits` is a
+    folder of orbit files (POEORB, RESORB as EOF); without one for a date, its annotated orbit counts.
     """
 
     kind: Literal["safe_folder", "raster_folder"] = "safe_folder"
     folder: Path
+    orbits: Path | None = None
     raster_scale: Literal["linear", "db"] = "linear"
     raster_incidence_unit: Literal["deg", "rad"] = "deg"
 
@@ -80,6 +82,7 @@ class BackscatterSettings(_Section):
     """How sigma0 becomes VV* and VH*."""
 
     full_swath: bool = False
+    terrain_flattening: bool = False
     wet_snow_db: float = -3.0
     drift_warning_db: float = 2.0
 
