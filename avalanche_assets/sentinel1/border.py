@@ -27,22 +27,19 @@ FLOOR = 10.0**-3.4
 
 @njit(cache=True, nogil=True)
 def blank_border(dn: NDArray[np.uint16], factor: Float32s, noise: Float32s) -> None:
-    """Sets border noise to 0, in place, line by line from both sides.
+    """Sets the border noise of one line to 0, in place, from both sides; every array has shape (samples,).
 
     Args:
-        dn: Digital numbers of whole lines, shape (lines, samples).
-        factor: Calibration factor A on the same pixels.
-        noise: Noise power eta on the same pixels, DN^2; zeros where it is not annotated.
+        dn: Digital numbers of a whole line.
+        factor: Calibration factor A.
+        noise: Noise power eta, DN^2; zeros where it is not annotated.
     """
-    samples = dn.shape[1]
-    low = np.empty(samples, np.bool_)
-    for row in range(dn.shape[0]):
-        for col in range(samples):
-            floor = max(NOISE_SHARE * noise[row, col], FLOOR * factor[row, col] ** 2)
-            low[col] = float(dn[row, col]) ** 2 < floor
-        left, right = _low_run(low), _low_run(low[::-1])
-        dn[row, :left] = 0
-        dn[row, samples - right :] = 0
+    low = np.empty(dn.size, np.bool_)
+    for col in range(dn.size):
+        floor = max(NOISE_SHARE * noise[col], FLOOR * factor[col] ** 2)
+        low[col] = float(dn[col]) ** 2 < floor
+    dn[: _low_run(low)] = 0
+    dn[dn.size - _low_run(low[::-1]) :] = 0
 
 
 @njit(cache=True, nogil=True)

@@ -46,26 +46,19 @@ def parse_calibration(content: bytes, file: str, quantity: Quantity, samples: in
     return table
 
 
-@njit(cache=True, nogil=True)
-def backscatter(dn: NDArray[np.uint16], factor: Float32s, noise: Float32s) -> Float32s:
-    """(DN^2 - eta) / A^2 on one block of lines.
+@njit(cache=True, nogil=True, error_model="numpy")
+def backscatter_row(dn: NDArray[np.uint16], factor: Float32s, noise: Float32s, out: Float32s) -> None:
+    """(DN^2 - eta) / A^2 on one line, linear power; every array has shape (samples,).
 
     Args:
-        dn: Digital numbers, shape (lines, samples); 0 means no data.
-        factor: A on the same pixels.
-        noise: eta on the same pixels, DN^2; zeros leave the noise in.
-
-    Returns:
-        Linear power, NaN where DN is 0. It is negative where speckle falls below the noise: keeping such
-        values keeps means unbiased.
+        dn: Digital numbers; 0 means no data.
+        factor: A.
+        noise: eta, DN^2; zeros leave the noise in.
+        out: Gets NaN where DN is 0. It is negative where speckle falls below the noise: keeping such values
+            keeps means unbiased.
     """
-    out = np.empty(dn.shape, np.float32)
-    for row in range(dn.shape[0]):
-        for col in range(dn.shape[1]):
-            value = float(dn[row, col])
-            amplitude = float(factor[row, col])
-            if value == 0.0:
-                out[row, col] = np.nan
-            else:
-                out[row, col] = (value * value - noise[row, col]) / (amplitude * amplitude)
-    return out
+    for col in range(dn.size):
+        # A DN of 16 bits has a square that fits 32 bits, which single precision rounds to 6e-8.
+        value = np.float32(dn[col])
+        power = (value * value - noise[col]) / (factor[col] * factor[col])
+        out[col] = power if dn[col] != 0 else np.float32(np.nan)

@@ -24,7 +24,7 @@ class LineTable:
     """
 
     lines: Floats
-    values: Floats
+    values: Float32s
 
     @classmethod
     def from_vectors(cls, vectors: Sequence[XmlNode], name: str, samples: int) -> "LineTable":
@@ -50,23 +50,25 @@ class LineTable:
             dense.append(np.interp(columns, pixels, values))
         lines = np.array([vector.number("line") for vector in vectors])
         order = np.argsort(lines, kind="stable")
-        return cls(lines[order], np.stack(dense)[order])
+        return cls(lines[order], np.stack(dense)[order].astype(np.float32))
 
     def rows(self, first: int, count: int) -> Float32s:
         """Values on `count` image lines from `first`: shape (count, samples)."""
         out = np.empty((count, self.values.shape[1]), np.float32)
-        _interpolate(self.lines, self.values, first, out)
+        for row in range(count):
+            interpolate_row(self.lines, self.values, first + row, out[row])
         return out
 
 
-@njit(cache=True, nogil=True)
-def _interpolate(lines: Floats, values: Floats, first: int, out: Float32s) -> None:
+@njit(cache=True, nogil=True, error_model="numpy")
+def interpolate_row(lines: Floats, values: Float32s, line: int, out: Float32s) -> None:
+    """Writes the values of a `LineTable` on one image line to `out`, shape (samples,)."""
     last = lines.size - 1
-    for row in range(out.shape[0]):
-        line = min(max(float(first + row), lines[0]), lines[last])
-        lower = min(max(np.searchsorted(lines, line, side="right") - 1, 0), max(last - 1, 0))
-        upper = min(lower + 1, last)
-        span = lines[upper] - lines[lower]
-        weight = (line - lines[lower]) / span if span > 0.0 else 0.0
-        for col in range(out.shape[1]):
-            out[row, col] = (1.0 - weight) * values[lower, col] + weight * values[upper, col]
+    at = min(max(float(line), lines[0]), lines[last])
+    lower = min(max(np.searchsorted(lines, at, side="right") - 1, 0), max(last - 1, 0))
+    upper = min(lower + 1, last)
+    span = lines[upper] - lines[lower]
+    weight = np.float32((at - lines[lower]) / span if span > 0.0 else 0.0)
+    below, above = values[lower], values[upper]
+    for col in range(out.size):
+        out[col] = below[col] + weight * (above[col] - below[col])

@@ -134,7 +134,8 @@ class TemplateTrack:
             left = max(block.first_sample - int(sample[0]), 0)
             right = min(block.last_sample - int(sample[0]), geometry.samples - 1)
             if left <= right:
-                swaths.append(SubSwath(f"IW{index + 1}", left, right, lines, block.at(line)))
+                factors = np.interp(line, block.lines, block.factors)
+                swaths.append(SubSwath(f"IW{index + 1}", left, right, lines, factors))
         return tuple(swaths) or tables.swaths
 
     def _template_pixels(

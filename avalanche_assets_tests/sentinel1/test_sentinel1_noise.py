@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avalanche_assets.errors import SafeError
-from avalanche_assets.sentinel1.calibration import backscatter, parse_calibration
+from avalanche_assets.sentinel1.calibration import backscatter_row, parse_calibration
 from avalanche_assets.sentinel1.noise import parse_noise
 
 OLD = b"""<noise><noiseVectorList count="2">
@@ -83,8 +83,9 @@ CALIBRATION = b"""<calibration><calibrationVectorList>
 def test_sigma0_by_hand():
     factor = parse_calibration(CALIBRATION, "calibration.xml", "sigma0", 5).rows(4, 1)
     assert factor.tolist() == [[450, 475, 500, 525, 550]]
-    dn = np.array([[45, 0, 10, 105, 55]], np.uint16)
-    sigma0 = backscatter(dn, factor, np.full((1, 5), 200, np.float32))[0]
+    dn = np.array([45, 0, 10, 105, 55], np.uint16)
+    sigma0 = np.empty(5, np.float32)
+    backscatter_row(dn, factor[0], np.full(5, 200, np.float32), sigma0)
     expected = [(2025 - 200) / 450**2, np.nan, (100 - 200) / 500**2, (11025 - 200) / 525**2, 2825 / 550**2]
     np.testing.assert_allclose(sigma0, expected, rtol=1e-6)
 
