@@ -1,6 +1,7 @@
 """The analysis grid: one value that carries coordinate system, transform and shape."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from affine import Affine
@@ -108,6 +109,12 @@ class Grid:
             and window.row + window.height <= self.height
             and window.col + window.width <= self.width
         )
+
+    def tiles(self, size: int) -> Iterator[Window]:
+        """Windows of `size` x `size` pixels, less at the lower and right edges, row by row."""
+        for row in range(0, self.height, size):
+            for col in range(0, self.width, size):
+                yield Window(row, col, min(size, self.height - row), min(size, self.width - col))
 
     def subgrid(self, window: Window) -> "Grid":
         """The grid of one window."""

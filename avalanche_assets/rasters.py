@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioIOError
-from rasterio.io import MemoryFile
-from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as RasterWindow
 
 from avalanche_assets.errors import TableError
@@ -17,6 +16,67 @@ from avalanche_assets.files import atomic_path
 from avalanche_assets.grid import Grid, Window
 
 Floats = NDArray[np.float32]
+
+TILE_PX = 256
+"""Side of a raster's tiles."""
+
+
+class BandWriter(Protocol):
+    """Writes named bands of one window of a raster."""
+
+    def __call__(self, window: Window, bands: Mapping[str, NDArray[Any]]) -> None:
+        """Stores `bands`, arrays of the window's shape, at `window`."""
+
+
+@contextmanager
+def cog_writer(
+    path: Path, units: Mapping[str, str], grid: Grid, tags: Mapping[str, str] | None = None
+) -> Iterator[BandWriter]:
+    """Opens a sparse, ZSTD-compressed float32 Cloud-Optimized GeoTIFF for writing; it appears when complete.
+
+    GDAL puts the directory of a file without overviews before its tiles, so tiles are written in any order as
+    they come, each once when windows are whole tiles. Tiles that are never written take no space and read as
+    NaN.
+
+    Args:
+        path: Target file.
+        units: Name to unit of every band, in order (``dB``, ``deg``, ``m``, ``1`` for linear power).
+        grid: Where the pixels lie.
+        tags: Dataset tags, e.g. product ids, processor version, orbit file.
+    """
+    profile = {
+        "driver": "GTiff",
+        "dtype": "float32",
+        "count": len(units),
+        "height": grid.height,
+        "width": grid.width,
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "nodata": float("nan"),
+        "tiled": True,
+        "blockxsize": TILE_PX,
+        "blockysize": TILE_PX,
+        "interleave": "band",
+        "compress": "ZSTD",
+        "zstd_level": 1,  # higher levels save a hundredth of speckle
+        "predictor": 3,
+        "sparse_ok": "TRUE",
+        "bigtiff": "IF_SAFER",
+        "num_threads": "ALL_CPUS",
+    }
+    with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile) as dataset:
+        for index, (name, unit) in enumerate(units.items(), start=1):
+            dataset.set_band_description(index, name)
+            dataset.set_band_unit(index, unit)
+        dataset.update_tags(**(tags or {}))
+        order = {name: index for index, name in enumerate(units, start=1)}
+
+        def write(window: Window, bands: Mapping[str, NDArray[Any]]) -> None:
+            area = RasterWindow(window.col, window.row, window.width, window.height)
+            for name, values in bands.items():
+                dataset.write(np.asarray(values, np.float32), order[name], window=area)
+
+        yield write
 
 
 def write_cog(
@@ -26,47 +86,19 @@ def write_cog(
     units: Mapping[str, str],
     tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes float32 bands as one ZSTD-compressed, sparse Cloud-Optimized GeoTIFF, atomically.
+    """Writes whole bands at once; see `cog_writer`.
 
     Args:
         path: Target file.
         bands: Band name to array of shape `grid.shape`; NaN is nodata.
         grid: Where the pixels lie.
-        units: Unit of every band (``dB``, ``deg``, ``m``, ``1`` for ratios and linear power).
-        tags: Dataset tags, e.g. product ids, processor version, orbit file.
+        units: Unit of every band.
+        tags: Dataset tags.
     """
-    profile = {
-        "driver": "GTiff",
-        "dtype": "float32",
-        "count": len(bands),
-        "height": grid.height,
-        "width": grid.width,
-        "crs": grid.crs,
-        "transform": grid.transform,
-        "nodata": float("nan"),
-        "tiled": True,
-        "blockxsize": 256,
-        "blockysize": 256,
-        "SPARSE_OK": "TRUE",
-    }
-    with MemoryFile() as memory:
-        with memory.open(**profile) as dataset:
-            for index, (name, values) in enumerate(bands.items(), start=1):
-                dataset.write(np.asarray(values, np.float32), index)
-                dataset.set_band_description(index, name)
-                dataset.set_band_unit(index, units[name])
-            dataset.update_tags(**(tags or {}))
-        with atomic_path(path) as temporary, memory.open() as dataset:
-            copy_raster(
-                dataset,
-                temporary,
-                driver="COG",
-                compress="ZSTD",
-                predictor="FLOATING_POINT",
-                blocksize=256,
-                sparse_ok="TRUE",
-                overviews="NONE",
-            )
+    with cog_writer(path, units, grid, tags) as write:
+        for window in grid.tiles(TILE_PX):
+            tile = {name: values[window.slices] for name, values in bands.items()}
+            write(window, {name: values for name, values in tile.items() if not np.isnan(values).all()})
 
 
 def read_bands(

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import Affine, from_origin
+from rio_cogeo import cog_validate
 
 from avalanche_assets.errors import TableError
 from avalanche_assets.grid import Grid, Window
-from avalanche_assets.rasters import read_bands, read_grid, read_tags, write_cog
+from avalanche_assets.rasters import cog_writer, read_bands, read_grid, read_tags, write_cog
 
 GRID = Grid("EPSG:32632", 20.0, 512_000.0, 5_120_000.0, 320, 576)
 UNITS = {"vv": "1", "vh": "1"}
@@ -43,9 +44,29 @@ def test_file_is_a_tiled_cog_with_units_and_nan_nodata(raster):
         assert dataset.profile["tiled"]
         assert dataset.block_shapes == [(256, 256)] * 2
         assert dataset.compression.value == "ZSTD"
-        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert dataset.units == ("1", "1")
         assert np.isnan(dataset.nodata)
+
+
+def test_independent_validator_calls_it_cloud_optimized(raster):
+    valid, errors, _ = cog_validate(raster)
+    assert valid, errors
+
+
+def test_tiles_come_back_in_any_order_of_writing(tmp_path, bands):
+    with cog_writer(tmp_path / "tiles.tif", UNITS, GRID, {"products": "S1A_X"}) as write:
+        for window in reversed(list(GRID.tiles(256))):
+            write(window, {name: values[window.slices] for name, values in bands.items()})
+    back = read_bands(tmp_path / "tiles.tif")
+    for name, values in bands.items():
+        np.testing.assert_array_equal(back[name], values)
+    assert cog_validate(tmp_path / "tiles.tif")[0]
+
+
+def test_nothing_appears_when_writing_breaks_off(tmp_path):
+    with pytest.raises(RuntimeError), cog_writer(tmp_path / "half.tif", UNITS, GRID):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_window_and_choice_of_bands(raster, bands):

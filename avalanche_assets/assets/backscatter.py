@@ -28,31 +28,31 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
 
         Only the blocks that corridor patches need are filled, unless `backscatter.full_swath` is set.
         """
-        import numpy as np
-
         from avalanche_assets.catalogue.safe_folder import ipf_text, open_products
-        from avalanche_assets.patches.cutting import block_mask
-        from avalanche_assets.rasters import read_bands, read_grid, write_cog
-        from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
+        from avalanche_assets.patches.cutting import wanted_squares
+        from avalanche_assets.rasters import cog_writer, read_bands, read_grid
+        from avalanche_assets.sentinel1.mosaic import sigma0_tiles
         from avalanche_assets.sentinel1.orbit import Orbit
+        from avalanche_assets.sentinel1.sampling import PART_PX
+        from avalanche_assets.sentinel1.slices import SliceStack
         from avalanche_assets.tables import CORRIDORS, read_geotable
 
         day, layout, settings = context.partition_key, pipeline.layout, pipeline.settings
-        products = open_products(settings.source.folder, pipeline.catalogue.get(day))
+        stack = SliceStack.of(open_products(settings.source.folder, pipeline.catalogue.get(day)))
         orbit = Orbit.from_json(layout.orbit_files(day).read_text(encoding="utf-8"))
         grid, heights = read_grid(layout.dem), read_bands(layout.dem)["elevation"]
-        blocks = None
+        wanted = None
         if not settings.backscatter.full_swath:
-            blocks = block_mask(read_geotable(layout.corridors, CORRIDORS), grid)
-        result = terrain_corrected_sigma0(products, orbit, heights, grid, blocks)
-        bands = {"vv": result.vv, "vh": result.vh, "flags": result.flags.astype(np.float32)}
+            wanted = wanted_squares(read_geotable(layout.corridors, CORRIDORS), grid, PART_PX)
         tags = {
-            "products": " ".join(product.name for product in products),
-            "ipf": " ".join(sorted({ipf_text(product.ipf_version) for product in products})),
+            "products": " ".join(product.name for product in stack.products),
+            "ipf": " ".join(sorted({ipf_text(product.ipf_version) for product in stack.products})),
             "orbit_source": orbit.source,
-            "thermal_noise": "removed" if result.denoised else "not removed: not annotated",
+            "thermal_noise": "removed" if stack.denoisable else "not removed: not annotated",
         }
-        write_cog(layout.sigma0(day), bands, grid, SIGMA0_UNITS, tags)
+        with cog_writer(layout.sigma0(day), SIGMA0_UNITS, grid, tags) as write:
+            for tile in sigma0_tiles(stack, orbit, heights, grid, wanted):
+                write(tile.window, {"vv": tile.vv, "vh": tile.vh, "flags": tile.flags})
         return _sigma0_result(pipeline, day, tags)
 
     return sigma0

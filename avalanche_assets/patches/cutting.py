@@ -123,20 +123,22 @@ def cut_corridor_patches(
     )
 
 
-def block_mask(corridors: gpd.GeoDataFrame, grid: Grid, margin_px: int = 0) -> NDArray[np.bool_]:
-    """The 64-pixel grid blocks that some patch window, widened by a margin, touches.
+def wanted_squares(corridors: gpd.GeoDataFrame, grid: Grid, size: int) -> NDArray[np.bool_]:
+    """The squares of `size` pixels that some patch window touches.
+
+    Args:
+        corridors: `tables.CORRIDORS`.
+        grid: Analysis grid.
+        size: Side of a square, a divisor of the grid's height and width.
 
     Returns:
-        Boolean array of shape (height / 64, width / 64).
+        Boolean array of shape (height / size, width / size).
     """
-    blocks = np.zeros((grid.height // PATCH_SIZE, grid.width // PATCH_SIZE), bool)
+    wanted = np.zeros((grid.height // size, grid.width // size), bool)
     for window in patch_windows(corridors, grid):
-        first_row = max(window.row - margin_px, 0) // PATCH_SIZE
-        first_col = max(window.col - margin_px, 0) // PATCH_SIZE
-        last_row = (window.row + window.height - 1 + margin_px) // PATCH_SIZE
-        last_col = (window.col + window.width - 1 + margin_px) // PATCH_SIZE
-        blocks[first_row : last_row + 1, first_col : last_col + 1] = True
-    return blocks
+        rows = slice(window.row // size, -(-(window.row + window.height) // size))
+        wanted[rows, window.col // size : -(-(window.col + window.width) // size)] = True
+    return wanted
 
 
 def _cut(values: NDArray[Scalar], windows: list[Window]) -> NDArray[Scalar]:

@@ -151,7 +151,7 @@ def _to_sample(
                 continue
             ground = _polynomial(to_ground[record], slant_range[i] - slant_origin[record])
             if solve:
-                ground = _invert(to_slant[record], slant_range[i], ground) + ground_origin[record]
+                ground = invert(to_slant[record], slant_range[i], ground) + ground_origin[record]
             out[i] += share * ground
 
 
@@ -164,7 +164,7 @@ def _polynomial(coefficients: Floats, x: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _invert(coefficients: Floats, target: float, start: float) -> float:
+def invert(coefficients: Floats, target: float, start: float) -> float:
     """Newton's method; the start is tens of metres off, so a few steps reach the micrometre."""
     x = start
     for _ in range(5):

@@ -1,25 +1,32 @@
 """Terrain-corrected sigma0 of one acquisition on the analysis grid.
 
 Each cell's four sub-cells are located in the image by range-Doppler with their DEM height; the calibrated,
-denoised intensity is sampled bilinearly there and the four powers are averaged. The image is read in chunks
-of lines, and only where wanted blocks of the grid lie.
+denoised intensity is sampled bilinearly there and the four powers are averaged. The image is streamed in
+chunks of lines: while the tiles of one chunk are filled, the next is read and calibrated. Only lines on which
+wanted tiles lie are read.
 
 Source: D. Small and A. Schubert, Guide to Sentinel-1 Geocoding (UZH-S1-GC-AD), for range-Doppler geocoding of
 ground-range products.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise, repeat
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from avalanche_assets.grid import TILE_PX, Grid
-from avalanche_assets.sentinel1.block_model import BlockModel, fit_blocks
+from avalanche_assets.grid import TILE_PX, Grid, Window
+from avalanche_assets.rasters import TILE_PX as RASTER_TILE_PX
+from avalanche_assets.sentinel1.block_model import BlockModels, fit_blocks
 from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.sentinel1.product import Product
-from avalanche_assets.sentinel1.slices import SliceStack
+from avalanche_assets.sentinel1.safe import POLARISATIONS
+from avalanche_assets.sentinel1.sampling import PART_PX, sample_blocks
+from avalanche_assets.sentinel1.slices import SliceStack, StackedImage
 from avalanche_assets.sentinel1.visibility import Visibility
 
 Floats = NDArray[np.float64]
@@ -27,38 +34,50 @@ Float32s = NDArray[np.float32]
 Flags = NDArray[np.uint8]
 
 CHUNK_LINES = 1536
-"""Image lines held at a time: some 150 MB a polarisation at full width."""
-
-BORDER = int(Visibility.BORDER)
-OUTSIDE = int(Visibility.OUTSIDE)
-NOISE_LIMITED = int(Visibility.NOISE_LIMITED)
+"""Image lines held at a time: some 150 MB a polarisation at full width; two chunks are in memory."""
 
 
 @dataclass(frozen=True)
 class Sigma0:
-    """Backscatter of one acquisition on the analysis grid; every array has the grid's shape.
+    """Backscatter of one acquisition on the analysis grid or a tile of it; arrays have its shape.
 
     Attributes:
+        window: Where it lies on the grid.
         vv: sigma0 in VV, linear power, NaN without a value; negative where speckle falls below the noise.
         vh: The same in VH.
         flags: `Visibility` bits of either polarisation: BORDER and OUTSIDE are the reason for each NaN,
-            OUTSIDE also on blocks that were not wanted; NOISE_LIMITED marks power that is not positive.
-        denoised: Whether thermal noise was removed; False when a product's annotation does not hold it.
+            OUTSIDE also where nothing was wanted; NOISE_LIMITED marks power that is not positive.
     """
 
+    window: Window
     vv: Float32s
     vh: Float32s
     flags: Flags
-    denoised: bool
+
+    @classmethod
+    def empty(cls, window: Window) -> "Sigma0":
+        """Without any value."""
+        shape = window.height, window.width
+        vv, vh = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        return cls(window, vv, vh, np.full(shape, int(Visibility.OUTSIDE), np.uint8))
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """A block and the lines of the image it needs."""
+class _Tile:
+    """A tile of the grid, its blocks and the lines of the image they need."""
 
-    model: BlockModel
+    window: Window
+    blocks: NDArray[np.int64]
     first_line: int
     stop_line: int
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Lines of the image from `first`: linear power in VV and VH, shape (lines, samples)."""
+
+    first: int
+    power: tuple[Float32s, Float32s]
 
 
 def terrain_corrected_sigma0(
@@ -66,92 +85,123 @@ def terrain_corrected_sigma0(
     orbit: Orbit,
     dem: Float32s,
     grid: Grid,
-    blocks: NDArray[np.bool_] | None = None,
+    wanted: NDArray[np.bool_] | None = None,
 ) -> Sigma0:
-    """Geocodes the slices of one acquisition.
+    """Geocodes the slices of one acquisition; see `sigma0_tiles`, whose tiles this puts together."""
+    whole = Sigma0.empty(Window(0, 0, grid.height, grid.width))
+    for tile in sigma0_tiles(SliceStack.of(products), orbit, dem, grid, wanted):
+        area = tile.window.slices
+        whole.vv[area], whole.vh[area], whole.flags[area] = tile.vv, tile.vh, tile.flags
+    return whole
+
+
+def sigma0_tiles(
+    stack: SliceStack,
+    orbit: Orbit,
+    dem: Float32s,
+    grid: Grid,
+    wanted: NDArray[np.bool_] | None = None,
+) -> Iterator[Sigma0]:
+    """Geocodes an acquisition tile by tile, in the order of the image.
 
     Args:
-        products: Slices in any order.
-        orbit: Path of the platform, e.g. ``SliceStack.of(products).orbit`` or a restituted orbit.
+        stack: The slices.
+        orbit: Path of the platform, e.g. ``stack.orbit`` or a precise orbit.
         dem: Heights on the grid in metres over the ellipsoid, NaN where unknown.
         grid: The analysis grid; its shape is a multiple of 64.
-        blocks: Wanted 64-pixel blocks, shape (rows / 64, columns / 64); all when None.
+        wanted: Squares of 16 cells to fill, shape (rows / 16, columns / 16); all when None.
+
+    Yields:
+        Every tile of 256 x 256 cells (less at the grid's edge) that holds wanted cells on the image.
 
     Raises:
-        SafeError: A product is incomplete or damaged, or the slices do not abut.
+        SafeError: A product is incomplete or damaged.
     """
-    stack = SliceStack.of(products)
     for product in stack.products:
         product.require_complete()
-    if blocks is None:
-        blocks = np.ones((grid.height // TILE_PX, grid.width // TILE_PX), np.bool_)
-    vv, vh = (np.full(grid.shape, np.nan, np.float32) for _ in range(2))
-    flags = np.full(grid.shape, OUTSIDE, np.uint8)
-    denoised = stack.denoisable
-    placed = _placed(fit_blocks(orbit, dem, grid, blocks), stack, orbit)
-    with stack.open("VV", denoised) as vv_image, stack.open("VH", denoised) as vh_image:
-        for chunk in _chunks(placed):
-            first = chunk[0].first_line
-            count = max(block.stop_line for block in chunk) - first
-            vv_rows, vh_rows = vv_image.rows(first, count), vh_image.rows(first, count)
-            for block in chunk:
-                row, col = block.model.row, block.model.col
-                area = slice(row, row + TILE_PX), slice(col, col + TILE_PX)
-                line, sample = stack.line_sample(*block.model.locate(dem), orbit)
-                flags[area] = 0
-                _sample(vv_rows, line - first, sample, vv[area], flags[area])
-                _sample(vh_rows, line - first, sample, vh[area], flags[area])
-    return Sigma0(vv, vh, flags, denoised)
+    if wanted is None:
+        wanted = np.ones((grid.height // PART_PX, grid.width // PART_PX), np.bool_)
+    parts = TILE_PX // PART_PX
+    blocks = np.asarray(wanted.reshape(wanted.shape[0] // parts, parts, -1, parts).any(axis=(1, 3)))
+    models, timing = fit_blocks(orbit, dem, grid, blocks), stack.timing(orbit)
+    chunks = list(_chunks(_tiles(models, stack, orbit, grid)))
+
+    if not chunks:
+        return
+
+    def filled(tile: _Tile, lines: _Lines) -> Sigma0:
+        out = Sigma0.empty(tile.window)
+        sample_blocks(
+            models,
+            tile.blocks,
+            timing,
+            dem,
+            wanted,
+            lines.power,
+            lines.first,
+            (tile.window.row, tile.window.col),
+            (out.vv, out.vh),
+            out.flags,
+        )
+        return out
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        for chunk, lines in _read_ahead(chunks, stack):
+            yield from threads.map(filled, chunk, repeat(lines))
 
 
-def _placed(models: list[BlockModel], stack: SliceStack, orbit: Orbit) -> list[_Placed]:
-    """Blocks that lie at least partly on the image, sorted by first line."""
+def _tiles(models: BlockModels, stack: SliceStack, orbit: Orbit, grid: Grid) -> list[_Tile]:
+    """Tiles with blocks that lie at least partly on the image, sorted by first line."""
     lines, samples = stack.shape
-    placed = []
-    for model in models:
-        line, sample = stack.line_sample(model.node_time, model.node_range, orbit)
-        first, stop = np.floor(line.min()) - 1, np.ceil(line.max()) + 2
-        # A comparison with NaN is false: blocks the orbit does not see are left out.
-        if stop > 0 and first < lines and sample.max() > 0 and sample.min() < samples:
-            placed.append(_Placed(model, max(int(first), 0), min(int(stop), lines)))
-    return sorted(placed, key=lambda block: (block.first_line, block.model.row, block.model.col))
+    line, sample = stack.line_sample(models.node_time, models.node_range, orbit)
+    first, stop = np.floor(line.min(axis=1)) - 1, np.ceil(line.max(axis=1)) + 2
+    # A comparison with NaN is false: blocks the orbit does not see are left out.
+    seen = (stop > 0) & (first < lines) & (sample.max(axis=1) > 0) & (sample.min(axis=1) < samples)
+    members: dict[tuple[int, int], list[int]] = {}
+    for index in np.flatnonzero(seen):
+        row, col = models.corners[index] // RASTER_TILE_PX * RASTER_TILE_PX
+        members.setdefault((int(row), int(col)), []).append(int(index))
+    tiles = []
+    for (row, col), indices in members.items():
+        height, width = min(RASTER_TILE_PX, grid.height - row), min(RASTER_TILE_PX, grid.width - col)
+        begin, end = max(int(first[indices].min()), 0), min(int(stop[indices].max()), lines)
+        tiles.append(_Tile(Window(row, col, height, width), np.array(indices), begin, end))
+    return sorted(tiles, key=lambda tile: (tile.first_line, tile.window.row, tile.window.col))
 
 
-def _chunks(placed: list[_Placed]) -> Iterator[list[_Placed]]:
-    """Groups of blocks whose lines fit into one chunk."""
-    chunk: list[_Placed] = []
-    for block in placed:
-        if chunk and block.stop_line - chunk[0].first_line > CHUNK_LINES:
+def _chunks(tiles: list[_Tile]) -> Iterator[list[_Tile]]:
+    """Groups of tiles whose lines fit into one chunk."""
+    chunk: list[_Tile] = []
+    for tile in tiles:
+        if chunk and tile.stop_line - chunk[0].first_line > CHUNK_LINES:
             yield chunk
             chunk = []
-        chunk.append(block)
+        chunk.append(tile)
     if chunk:
         yield chunk
 
 
-@njit(cache=True, nogil=True)
-def _sample(image: Float32s, line: Floats, sample: Floats, out: Float32s, flags: Flags) -> None:
-    """Mean of a cell's four bilinear samples; the cell has no value when one of them has none."""
-    lines, samples = image.shape
-    for row in range(out.shape[0]):
-        for col in range(out.shape[1]):
-            total = 0.0
-            for sub in range(line.shape[2]):
-                y, x = line[row, col, sub], sample[row, col, sub]
-                if not (0.0 <= y <= lines - 1 and 0.0 <= x <= samples - 1):
-                    flags[row, col] |= OUTSIDE
-                    total = np.nan
-                    break
-                top, left = min(int(y), lines - 2), min(int(x), samples - 2)
-                down, right = y - top, x - left
-                upper = (1.0 - right) * image[top, left] + right * image[top, left + 1]
-                lower = (1.0 - right) * image[top + 1, left] + right * image[top + 1, left + 1]
-                total += (1.0 - down) * upper + down * lower
-            mean = total / line.shape[2]
-            if not np.isnan(mean):
-                # Also below the noise: leaving those cells out would brighten the mean of dark ground.
-                out[row, col] = mean
-                if mean <= 0.0:
-                    flags[row, col] |= NOISE_LIMITED
-            elif not flags[row, col] & OUTSIDE:
-                flags[row, col] |= BORDER
+def _read_ahead(chunks: list[list[_Tile]], stack: SliceStack) -> Iterator[tuple[list[_Tile], _Lines]]:
+    """Each chunk with its lines of the image, which are read while the caller works on the chunk before."""
+    with ExitStack() as opened, ThreadPoolExecutor(1) as reader:
+        images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
+        nothing = np.empty((0, stack.shape[1]), np.float32)
+        pending = reader.submit(_read, images, chunks[0], _Lines(0, (nothing, nothing)))
+        for chunk, following in pairwise([*chunks, []]):
+            lines = pending.result()
+            if following:
+                pending = reader.submit(_read, images, following, lines)
+            yield chunk, lines
+
+
+def _read(images: list[StackedImage], chunk: list[_Tile], before: _Lines) -> _Lines:
+    """The lines that a chunk needs; those that the chunk before has are copied."""
+    first, stop = chunk[0].first_line, max(tile.stop_line for tile in chunk)
+    powers = []
+    for image, known in zip(images, before.power, strict=True):
+        out = np.empty((stop - first, image.width), np.float32)
+        shared = known[first - before.first : stop - before.first]
+        out[: len(shared)] = shared
+        image.read_into(first + len(shared), out[len(shared) :])
+        powers.append(out)
+    return _Lines(first, (powers[0], powers[1]))

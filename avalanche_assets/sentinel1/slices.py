@@ -14,6 +14,7 @@ from avalanche_assets.sentinel1.ground_range import GroundRange
 from avalanche_assets.sentinel1.image import CalibratedImage
 from avalanche_assets.sentinel1.orbit import Orbit, merge_orbits
 from avalanche_assets.sentinel1.product import Product
+from avalanche_assets.sentinel1.sampling import ImageTiming
 
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
@@ -34,17 +35,20 @@ class StackedImage:
     images: tuple[CalibratedImage, ...]
     width: int
 
-    def rows(self, first: int, count: int) -> Float32s:
-        """Backscatter on lines of the stack: shape (count, width), NaN beyond a narrower slice."""
-        out = np.full((count, self.width), np.nan, np.float32)
+    def read_into(self, first: int, out: Float32s) -> None:
+        """Writes backscatter of the stack's lines from `first` to `out`, shape (lines, width).
+
+        NaN beyond a narrower slice.
+        """
         top = 0
         for image in self.images:
             lines, samples = image.dataset.shape
-            begin, end = max(first, top), min(first + count, top + lines)
+            begin, end = max(first, top), min(first + len(out), top + lines)
             if begin < end:
-                out[begin - first : end - first, :samples] = image.rows(begin - top, end - begin)
+                rows = out[begin - first : end - first]
+                rows[:, samples:] = np.nan
+                image.read_into(begin - top, rows[:, :samples])
             top += lines
-        return out
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,33 @@ class SliceStack:
                 for product in self.products
             ]
             yield StackedImage(tuple(images), self.shape[1])
+
+    def timing(self, orbit: Orbit) -> ImageTiming:
+        """Timing and ground-range records of all slices for the compiled kernels."""
+        slices = [
+            (product.annotation.image, conversion)
+            for product, conversion in zip(self.products, self.ground_ranges, strict=True)
+        ]
+        first = np.array([orbit.seconds(image.first_line) for image, _ in slices])
+        records = [conversion for _, conversion in slices]
+        terms = max(max(r.to_ground.shape[1], r.to_slant.shape[1]) for r in records)
+
+        def stacked(polynomials: list[Floats]) -> Floats:
+            return np.concatenate([np.pad(p, ((0, 0), (0, terms - p.shape[1]))) for p in polynomials])
+
+        return ImageTiming(
+            first_time=first,
+            line_interval_s=np.array([image.line_interval_s for image, _ in slices]),
+            top=np.cumsum([0.0, *(image.lines for image, _ in slices)])[:-1],
+            sample_spacing_m=np.array([r.sample_spacing_m for r in records]),
+            solve=np.array([r.solve for r in records]),
+            record_start=np.cumsum([0, *(r.times.size for r in records)]),
+            record_time=np.concatenate([r.times + begin for r, begin in zip(records, first, strict=True)]),
+            slant_origin_m=np.concatenate([r.slant_origin_m for r in records]),
+            to_ground=stacked([r.to_ground for r in records]),
+            ground_origin_m=np.concatenate([r.ground_origin_m for r in records]),
+            to_slant=stacked([r.to_slant for r in records]),
+        )
 
     def line_sample(self, azimuth_time: Floats, slant_range: Floats, orbit: Orbit) -> tuple[Floats, Floats]:
         """Line and sample in the stack of azimuth times (seconds since the orbit's epoch) and ranges.

@@ -22,10 +22,11 @@ from avalanche_assets.cli import app
 from avalanche_assets.detectors.scored import scored_labels
 from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_table
 from avalanche_assets.layout import DataLayout
-from avalanche_assets.patches.cutting import block_mask
+from avalanche_assets.patches.cutting import wanted_squares
 from avalanche_assets.rasters import read_bands, read_grid
 from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
 from avalanche_assets.sentinel1.orbit import Orbit
+from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.tables import (
     ANOMALY_SCORES,
     CORRIDOR_LABELS,
@@ -270,7 +271,7 @@ def test_unzipped_product_gives_the_same_sigma0(tiny_season, tmp_path):
         Orbit.from_json(layout.orbit_files(day).read_text(encoding="utf-8")),
         read_bands(layout.dem)["elevation"],
         grid,
-        block_mask(read_geotable(layout.corridors, CORRIDORS), grid),
+        wanted_squares(read_geotable(layout.corridors, CORRIDORS), grid, PART_PX),
     )
     stored = read_bands(layout.sigma0(day))
     np.testing.assert_array_equal(result.vv, stored["vv"])

@@ -9,7 +9,7 @@ from shapely.geometry import Point, box
 
 from avalanche_assets.errors import TableError
 from avalanche_assets.grid import Grid
-from avalanche_assets.patches.cutting import block_mask, cut_corridor_patches, cut_terrain_patches
+from avalanche_assets.patches.cutting import cut_corridor_patches, cut_terrain_patches, wanted_squares
 from avalanche_assets.tables import CORRIDOR_PATCHES, TERRAIN_PATCHES, read_table, write_table
 
 GRID = Grid("EPSG:32632", 20.0, 512_000.0, 5_120_000.0, 256, 320)
@@ -130,12 +130,11 @@ def test_corridor_off_the_grid_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("margin", "rows", "cols"),
-    [(0, (1, 3), (1, 3)), (20, (0, 3), (0, 3)), (48, (0, 3), (0, 3)), (49, (0, 4), (0, 4))],
+    ("size", "rows", "cols"), [(64, (1, 3), (1, 3)), (16, (5, 9), (5, 9)), (32, (2, 5), (2, 5))]
 )
-def test_block_mask_holds_every_pixel_a_patch_needs(margin, rows, cols):
+def test_wanted_squares_hold_every_pixel_a_patch_needs(size, rows, cols):
     # the patch of pixel (112, 112) covers rows and columns 80..143
-    blocks = block_mask(corridors((112, 112)), GRID, margin)
-    expected = np.zeros((4, 5), bool)
+    wanted = wanted_squares(corridors((112, 112)), GRID, size)
+    expected = np.zeros((GRID.height // size, GRID.width // size), bool)
     expected[slice(*rows), slice(*cols)] = True
-    np.testing.assert_array_equal(blocks, expected)
+    np.testing.assert_array_equal(wanted, expected)

@@ -53,7 +53,7 @@ def test_cells_are_the_mean_power_of_four_exactly_located_samples(tmp_path):
     np.testing.assert_allclose(sigma0.vv[2:126, 2:126], expected, rtol=5e-5)
     np.testing.assert_array_equal(sigma0.vv, sigma0.vh)
     assert (sigma0.flags == 0).all()
-    assert sigma0.denoised
+    assert SliceStack.of([product]).denoisable
 
 
 def test_two_slices_give_what_one_long_image_gives(tmp_path):
@@ -69,14 +69,15 @@ def test_two_slices_give_what_one_long_image_gives(tmp_path):
     np.testing.assert_allclose(10 * np.log10(two.vv / one.vv), 0, atol=0.02)
 
 
-def test_only_wanted_blocks_are_filled_with_the_same_values(tmp_path):
+def test_only_wanted_squares_are_filled_with_the_same_values(tmp_path):
     product = Product.open(write_tiny_safe(tmp_path, DN))
     full = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
-    blocks = np.array([[False, True], [False, False]])
-    part = terrain_corrected_sigma0([product], product.orbit, DEM, GRID, blocks)
-    np.testing.assert_array_equal(part.vv[:64, 64:], full.vv[:64, 64:])
-    assert np.isfinite(part.vv).sum() == 64 * 64
-    assert (part.flags[64:] == Visibility.OUTSIDE).all()
+    wanted = np.zeros((8, 8), bool)
+    wanted[0, 5:7] = True
+    part = terrain_corrected_sigma0([product], product.orbit, DEM, GRID, wanted)
+    np.testing.assert_array_equal(part.vv[:16, 80:112], full.vv[:16, 80:112])
+    assert np.isfinite(part.vv).sum() == 16 * 32
+    assert (part.flags[16:] == Visibility.OUTSIDE).all()
 
 
 def test_reasons_for_missing_values_are_flagged(tmp_path):
@@ -112,7 +113,7 @@ def _centres(grid):
 def test_unscaled_noise_is_left_in_and_said(tmp_path):
     product = Product.open(write_tiny_safe(tmp_path, DN, ipf="002.36"))
     sigma0 = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
-    assert not sigma0.denoised
+    assert not SliceStack.of([product]).denoisable
     # Ground range is inverted by Newton's method for this processor, to the same samples.
     expected = expected_cells(product, DN**2 / AMPLITUDE**2)
     np.testing.assert_allclose(sigma0.vv[2:126, 2:126], expected, rtol=5e-5)
