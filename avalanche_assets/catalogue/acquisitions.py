@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from avalanche_assets.catalogue.duplicates import Dropped
 from avalanche_assets.errors import CatalogueError
 from avalanche_assets.files import write_text
 
@@ -50,6 +51,19 @@ class Acquisition:
     season: str
     complete: bool
     products: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SourceListing:
+    """What a source holds.
+
+    Attributes:
+        acquisitions: In order of date.
+        dropped: Duplicates passed over, with the reason.
+    """
+
+    acquisitions: tuple[Acquisition, ...]
+    dropped: tuple[Dropped, ...] = ()
 
 
 def season_of(day: date) -> str:

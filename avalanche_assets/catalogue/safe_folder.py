@@ -1,30 +1,37 @@
 """Acquisitions of a local folder of SAFE products, as folders or zips.
 
 Dates come from the file names alone, so that one damaged file cannot hide the others: its own date fails
-when its products are checked.
+when its products are checked. Manifests are read only where names overlap in time.
 """
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
-from avalanche_assets.catalogue.acquisitions import Acquisition, roles_by_month, season_of
+from avalanche_assets.catalogue.acquisitions import (
+    Acquisition,
+    SourceListing,
+    roles_by_month,
+    season_of,
+)
+from avalanche_assets.catalogue.duplicates import MAX_SHARED, Candidate, overlapping, resolve_duplicates
 from avalanche_assets.errors import CatalogueError, SafeError
 from avalanche_assets.sentinel1.orbit import Orbit, merge_orbits
 from avalanche_assets.sentinel1.product import Product
-from avalanche_assets.sentinel1.safe import MANIFEST
+from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive
 from avalanche_assets.settings import TrackSettings
 
+_LOGGER = logging.getLogger(__name__)
 _NAME = re.compile(
-    r"^(S1[A-D])_IW_GRDH_1SDV_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}\.(SAFE|zip|SAFE\.zip)$"
+    r"^(S1[A-D])_IW_GRDH_1SDV_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}(_COG)?"
+    r"\.(SAFE|zip|SAFE\.zip)$"
 )
-_ABUTTING = timedelta(seconds=2)
-"""Names carry whole seconds: slices of one data take differ by at most this between stop and start."""
 
 
 @dataclass(frozen=True)
@@ -63,28 +70,41 @@ def relative_orbit(platform: str, absolute_orbit: int) -> int:
     return (absolute_orbit - offset) % 175 + 1
 
 
-def find_acquisitions(
-    folder: Path, track: TrackSettings, reference_months: Iterable[int]
-) -> list[Acquisition]:
+def list_safe_folder(folder: Path, track: TrackSettings, reference_months: Iterable[int]) -> SourceListing:
     """Acquisitions of the track whose IW GRDH 1SDV products lie in `folder`, in order of date.
+
+    Of products that show the same ground one is kept (`resolve_duplicates`); the others are logged.
 
     Raises:
         CatalogueError: No such folder, or two platforms on one date.
     """
     if not folder.is_dir():
         raise CatalogueError(f"{folder}: folder not found; set source.folder in the settings")
-    products: dict[date, list[re.Match[str]]] = defaultdict(list)
-    seen: set[str] = set()
-    for path in sorted(folder.iterdir()):
-        match = _NAME.match(path.name)
-        # A product may lie there twice: as a zip, and unzipped beside it.
-        if not match or (name := path.name.partition(".")[0]) in seen:
-            continue
-        if relative_orbit(match[1], int(match[4])) == track.relative_orbit:
-            products[_instant(match[2]).date()].append(match)
-            seen.add(name)
+    matches = (_NAME.match(path.name) for path in folder.iterdir())
+    offered = [
+        Candidate(match[0], (match[1], int(match[4])), _instant(match[2]), _instant(match[3]), bool(match[5]))
+        for match in matches
+        if match and relative_orbit(match[1], int(match[4])) == track.relative_orbit
+    ]
+    doubtful = overlapping(offered)
+    kept, dropped = resolve_duplicates(
+        _with_manifest(item, folder) if item.name in doubtful else item for item in offered
+    )
+    for item in dropped:
+        _LOGGER.warning("%s: %s", folder, item)
+    products: dict[date, list[Candidate]] = defaultdict(list)
+    for product in kept:
+        products[product.start.date()].append(product)
     roles = roles_by_month(sorted(products), reference_months)
-    return [_acquisition(day, products[day], roles[day], folder) for day in sorted(products)]
+    acquisitions = (_acquisition(day, products[day], roles[day], folder) for day in sorted(products))
+    return SourceListing(tuple(acquisitions), tuple(dropped))
+
+
+def find_acquisitions(
+    folder: Path, track: TrackSettings, reference_months: Iterable[int]
+) -> list[Acquisition]:
+    """The acquisitions of `list_safe_folder` alone."""
+    return list(list_safe_folder(folder, track, reference_months).acquisitions)
 
 
 def check_products(folder: Path, acquisition: Acquisition, track: TrackSettings) -> list[ProductRecord]:
@@ -142,25 +162,39 @@ def ipf_text(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]:02d}"
 
 
-def _acquisition(day: date, names: list[re.Match[str]], role: str, folder: Path) -> Acquisition:
-    platforms = sorted({(match[1], int(match[4])) for match in names})
+def _with_manifest(candidate: Candidate, folder: Path) -> Candidate:
+    """A candidate with what its manifest says, or why it cannot be read."""
+    try:
+        manifest = SafeArchive.open(folder / candidate.name).manifest
+    except SafeError as error:
+        return replace(candidate, damage=str(error))
+    return replace(
+        candidate,
+        slice_number=manifest.slice_number,
+        processed=manifest.processed,
+        ipf_version=manifest.ipf_version,
+    )
+
+
+def _acquisition(day: date, products: list[Candidate], role: str, folder: Path) -> Acquisition:
+    """One acquisition of products in order of time."""
+    platforms = sorted({product.orbit for product in products})
     if len(platforms) > 1:
         raise CatalogueError(
             f"{folder}: products of {platforms} on {day}; one acquisition is one pass of one platform: "
             "move the others out of the folder"
         )
-    spans = sorted((_instant(match[2]), _instant(match[3])) for match in names)
-    abut = all(abs(later[0] - earlier[1]) <= _ABUTTING for earlier, later in pairwise(spans))
+    abut = all(abs(later.start - earlier.stop) <= MAX_SHARED for earlier, later in pairwise(products))
     platform, absolute_orbit = platforms[0]
     return Acquisition(
         day,
-        spans[0][0],
+        products[0].start,
         platform,
         absolute_orbit,
         role,
         season_of(day),
         abut,
-        tuple(match[0] for match in names),
+        tuple(product.name for product in products),
     )
 
 

@@ -41,6 +41,8 @@ class Manifest:
         datatake_id: Mission data take.
         start: First azimuth time, UTC.
         stop: Last azimuth time, UTC.
+        slice_number: Number in the regular slicing of the data take; 0 or None outside of it.
+        processed: When the Instrument Processing Facility finished, UTC; None when not said.
     """
 
     platform: str
@@ -54,6 +56,8 @@ class Manifest:
     datatake_id: int
     start: datetime
     stop: datetime
+    slice_number: int | None = None
+    processed: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,8 @@ def parse_manifest(content: bytes, file: str) -> Manifest:
         datatake_id=product.integer("missionDataTakeID"),
         start=_utc(period, "startTime"),
         stop=_utc(period, "stopTime"),
+        slice_number=product.integer("sliceNumber") if product.nodes("sliceNumber") else None,
+        processed=_processed(root),
     )
 
 
@@ -207,6 +213,18 @@ def _ipf_version(root: XmlNode) -> tuple[int, int]:
         if version and "IPF" in software.element.get("name", ""):
             return int(version[1]), int(version[2])
     raise SafeError(f"{root.file}: no software element names the Sentinel-1 IPF version; download it again")
+
+
+def _processed(root: XmlNode) -> datetime | None:
+    """End of the processing step in which the IPF ran, not of a repackager's."""
+    for software in root.nodes("software"):
+        if "IPF" in software.element.get("name", ""):
+            stops = software.element.xpath("ancestor::*[local-name()='processing'][1]/@stop")
+            try:
+                return datetime.fromisoformat(stops[0]).replace(tzinfo=UTC)
+            except (IndexError, ValueError):
+                return None
+    return None
 
 
 def _utc(node: XmlNode, path: str) -> datetime:

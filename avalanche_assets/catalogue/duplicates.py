@@ -1,0 +1,122 @@
+"""Products that show the same ground twice: which one is kept, and why the others are not.
+
+A data take is offered more than once when it is processed again, when fast slices ("NRT slicing") are
+followed by regular ones with other boundaries, when an archive adds a cloud-optimised (COG) twin, and when a
+zip is unpacked beside itself.
+
+Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), slice number; cases met by users of the archives
+are collected in issues 101, 112 and 233 of the s1ard project.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+MAX_SHARED = timedelta(seconds=2)
+"""Names carry whole seconds: neighbouring slices may seem to share up to this much time."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One product on offer.
+
+    Attributes:
+        name: File name, unique in its folder.
+        orbit: Platform and absolute orbit number.
+        start: First azimuth time.
+        stop: Last azimuth time.
+        cog: Whether it is the cloud-optimised twin of a classic product.
+        slice_number: Of the manifest; 0 or None outside the regular slicing.
+        processed: End of the processing, None when unknown.
+        ipf_version: Of the processor; (0, 0) when unknown.
+        damage: Why its manifest cannot be read, empty when it can or nobody looked.
+    """
+
+    name: str
+    orbit: tuple[str, int]
+    start: datetime
+    stop: datetime
+    cog: bool = False
+    slice_number: int | None = None
+    processed: datetime | None = None
+    ipf_version: tuple[int, int] = (0, 0)
+    damage: str = ""
+
+    def overlaps(self, other: "Candidate") -> bool:
+        """Whether both show the same part of one pass."""
+        shared = min(self.stop, other.stop) - max(self.start, other.start)
+        return self.orbit == other.orbit and shared > MAX_SHARED
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A product passed over.
+
+    Attributes:
+        name: Its file name.
+        kept: File name of the product preferred to it.
+        reason: What decided between the two.
+    """
+
+    name: str
+    kept: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} passed over for {self.kept}: {self.reason}"
+
+
+def overlapping(candidates: Iterable[Candidate]) -> set[str]:
+    """Names of the products that overlap some other one."""
+    items = list(candidates)
+    return {one.name for one in items for other in items if one is not other and one.overlaps(other)}
+
+
+def resolve_duplicates(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[Dropped]]:
+    """The products to use, none of which overlap, and the others with the reason.
+
+    Of products of one orbit that overlap by more than two seconds the readable one is kept, then the regular
+    slice, then the one processed last, by the later processor, the classic one, and the first by file name.
+
+    Returns:
+        Kept products in order of time; dropped ones in order of name. Every candidate is in one of the two.
+    """
+    kept: list[Candidate] = []
+    dropped: list[Dropped] = []
+    by_name = sorted(candidates, key=lambda candidate: candidate.name)
+    for candidate in sorted(by_name, key=_merits, reverse=True):
+        better = next((one for one in kept if one.overlaps(candidate)), None)
+        if better is None:
+            kept.append(candidate)
+        else:
+            dropped.append(Dropped(candidate.name, better.name, _reason(candidate, better)))
+    kept.sort(key=lambda candidate: (candidate.start, candidate.name))
+    return kept, sorted(dropped, key=lambda item: item.name)
+
+
+def _merits(candidate: Candidate) -> tuple[bool, bool, datetime, tuple[int, int], bool]:
+    return (
+        not candidate.damage,
+        bool(candidate.slice_number),
+        candidate.processed or _NEVER,
+        candidate.ipf_version,
+        not candidate.cog,
+    )
+
+
+def _reason(candidate: Candidate, better: Candidate) -> str:
+    """The first merit that tells the two apart."""
+    reasons = (
+        f"cannot be read ({candidate.damage})",
+        f"slice number {candidate.slice_number or 0}, not of the regular slicing",
+        f"processed {_said(candidate.processed)}, the other {_said(better.processed)}",
+        f"processor version {candidate.ipf_version}, the other {better.ipf_version}",
+        "cloud-optimised twin of a classic product",
+    )
+    pairs = zip(_merits(candidate), _merits(better), reasons, strict=True)
+    return next((reason for own, other, reason in pairs if own != other), "the same product, later by name")
+
+
+def _said(processed: datetime | None) -> str:
+    return f"{processed:%Y-%m-%d %H:%M:%S}" if processed else "at an unknown time"
