@@ -55,10 +55,11 @@ class SeasonSettings(_Section):
 
 
 class TerrainSettings(_Section):
-    """The elevation model; `vertical_datum` says what its heights refer to."""
+    """The elevation model; `vertical_datum` is what its heights refer to, `geoid_grid` a file of it."""
 
     dem: Path
     vertical_datum: Literal["ellipsoidal", "EGM96", "EGM2008"] = "ellipsoidal"
+    geoid_grid: Path | None = None
 
 
 class GridSettings(_Section):
