@@ -31,7 +31,9 @@ EDGE_POINTS = 65
 """Points per side when a rectangle is carried from one coordinate system to another."""
 
 
-def prepare_dem(path: Path, grid_settings: GridSettings, vertical_datum: str) -> tuple[Grid, Heights]:
+def prepare_dem(
+    path: Path, grid_settings: GridSettings, vertical_datum: str, geoid_grid: Path | None = None
+) -> tuple[Grid, Heights]:
     """The analysis grid and the ellipsoidal height of each of its pixels.
 
     Args:
@@ -39,16 +41,22 @@ def prepare_dem(path: Path, grid_settings: GridSettings, vertical_datum: str) ->
         grid_settings: Coordinate system, resolution and bounds of the analysis grid. The bounds default to
             the extent of the elevation model; they grow outward to whole tiles of 64 pixels.
         vertical_datum: ``ellipsoidal``, ``EGM96`` or ``EGM2008``: what the heights in the file refer to.
+        geoid_grid: File with the geoid's heights; by default PROJ's own or an installed one is used.
 
     Returns:
         The grid and float32 heights in metres of its shape, NaN in voids and outside the elevation model.
 
     Raises:
         TerrainError: The file is missing, unreadable or without coordinate system; it does not cover the
-            bounds; it holds no heights; its own vertical datum contradicts the setting; or PROJ lacks the
-            geoid grid.
+            bounds; it holds no heights; its own vertical datum contradicts the setting; or there is no usable
+            grid of the geoid.
     """
     target = _grid_crs(grid_settings.crs)
+    if geoid_grid is not None and vertical_datum == "ellipsoidal":
+        raise TerrainError(
+            f"{path}: terrain.geoid_grid is set, but terrain.vertical_datum is 'ellipsoidal'; set it to "
+            "EGM96 or EGM2008 if the heights are above the geoid, or remove terrain.geoid_grid"
+        )
     if not path.exists():
         raise TerrainError(f"{path}: elevation model not found; set terrain.dem to an existing raster")
     try:
@@ -84,7 +92,7 @@ def prepare_dem(path: Path, grid_settings: GridSettings, vertical_datum: str) ->
             f"{path}: no height inside {bounds} ({grid.crs}); check its nodata value and extent"
         )
     if vertical_datum != "ellipsoidal":
-        heights += undulation(grid, vertical_datum, path)
+        heights += undulation(grid, vertical_datum, path, geoid_grid)
     return grid, heights
 
 
@@ -105,16 +113,22 @@ def _source_crs(dataset: rasterio.DatasetReader, path: Path, vertical_datum: str
             f"{path}: unknown coordinate system; set it, e.g. rio edit-info --crs EPSG:2154 FILE"
         )
     crs = CRS.from_wkt(dataset.crs.to_wkt())
-    if not crs.is_compound:
-        return crs
-    horizontal, vertical = crs.sub_crs_list
-    expected = VERTICAL_CRS.get(vertical_datum)
-    if expected is None or CRS.from_user_input(expected).name != vertical.name:
+    stated = _stated_datum(crs)
+    if stated not in (None, vertical_datum):
         raise TerrainError(
-            f"{path}: its heights are {vertical.name!r}, but terrain.vertical_datum is {vertical_datum!r}; "
-            "set it to EGM96 or EGM2008 as the file says, or convert the file to ellipsoidal heights"
+            f"{path}: its heights are {stated!r}, but terrain.vertical_datum is {vertical_datum!r}; set "
+            "it to ellipsoidal, EGM96 or EGM2008 as the file says, or convert the file to ellipsoidal heights"
         )
-    return horizontal
+    return CRS(crs.sub_crs_list[0]) if crs.is_compound else crs.to_2d()
+
+
+def _stated_datum(crs: CRS) -> str | None:
+    """The vertical datum that a coordinate system names: a word of the setting, another name, or None."""
+    if not crs.is_compound:
+        return "ellipsoidal" if len(crs.axis_info) == 3 else None
+    name = crs.sub_crs_list[1].name
+    known = {CRS.from_user_input(code).name: datum for datum, code in VERTICAL_CRS.items()}
+    return known.get(name, "ellipsoidal" if "ellips" in name.lower() else name)
 
 
 def _carry(transformer: Transformer, bounds: Bounds) -> Bounds:

@@ -1,19 +1,24 @@
-"""Height of the geoid above the WGS84 ellipsoid, from PROJ's official grids.
+"""Height of the geoid above the WGS84 ellipsoid, from a grid that is really there.
 
 PROJ does not fail when a geoid grid is missing: it silently leaves heights as they are ("ballpark
 transformation"), which would shift every pixel by about 60 m. So a transformation counts only if it
-really contains a vertical grid shift.
+contains a vertical grid shift, and its result only if it is an undulation the Earth has.
+
+Grids are looked for in this order: the file of the setting `terrain.geoid_grid`, PROJ's own folders, an
+installed package that ships the grid (extra ``geoid``). Otherwise the elevation model is refused.
 
 Source: PROJ documentation, ``vgridshift``; NGA EGM96 (15') and EGM2008 (2.5') undulation grids.
 """
 
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import rasterio.warp
 from numpy.typing import NDArray
 from pyproj import Transformer
+from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 from rasterio.enums import Resampling
 
@@ -26,22 +31,31 @@ VERTICAL_CRS = {"EGM96": "EPSG:5773", "EGM2008": "EPSG:3855"}
 GRID_FILES = {"EGM96": "us_nga_egm96_15.tif", "EGM2008": "us_nga_egm08_25.tif"}
 """The grid PROJ needs for each vertical datum."""
 
+PACKAGED = {"EGM96": ("dem_stitcher", "data/egm96_15.gtx")}
+"""Python package and path inside it of grids that wheels ship."""
+
+UNDULATION_M = (-110.0, 90.0)
+"""Lowest and highest geoid on Earth: south of India, and New Guinea."""
+
 STEP_PX = 16
 """The undulation is evaluated at every 16th pixel (320 m), far finer than the geoid grids (5 to 28 km)."""
 
 
-def undulation(grid: Grid, vertical_datum: str, path: Path) -> NDArray[np.float32]:
+def undulation(
+    grid: Grid, vertical_datum: str, path: Path, geoid_grid: Path | None = None
+) -> NDArray[np.float32]:
     """Metres to add to heights above the geoid to get ellipsoidal heights, at every pixel of `grid`.
 
     Args:
         grid: Analysis grid.
         vertical_datum: ``EGM96`` or ``EGM2008``.
         path: The elevation model it is for, named in errors.
+        geoid_grid: File with the undulation in metres over longitude and latitude, GeoTIFF or GTX.
 
     Raises:
-        TerrainError: PROJ lacks the geoid grid, or it does not cover the analysis grid.
+        TerrainError: No geoid grid is there, it is none, or it does not cover the analysis grid.
     """
-    shift = _grid_shift(vertical_datum, path)
+    shift, source = _grid_shift(vertical_datum, path, geoid_grid)
     margin = STEP_PX
     whole = grid.subgrid(Window(-margin, -margin, grid.height + 2 * margin, grid.width + 2 * margin))
     coarse = Grid(
@@ -59,8 +73,14 @@ def undulation(grid: Grid, vertical_datum: str, path: Path) -> NDArray[np.float3
     lattice = np.asarray(shift.transform(lon, lat, np.zeros_like(lon))[2])
     if not np.isfinite(lattice).all():
         raise TerrainError(
-            f"{path}: the installed {GRID_FILES[vertical_datum]} does not cover the analysis grid; "
-            "install the global grid, or convert the elevation model to ellipsoidal heights"
+            f"{path}: the geoid grid {source} does not cover the analysis grid; give a global one in "
+            "terrain.geoid_grid, or convert the elevation model to ellipsoidal heights"
+        )
+    lowest, highest = float(lattice.min()), float(lattice.max())
+    if lowest < UNDULATION_M[0] or highest > UNDULATION_M[1] or lowest == highest == 0.0:
+        raise TerrainError(
+            f"{path}: {source} gives undulations of {lowest:.1f} to {highest:.1f} m, which no geoid has; "
+            "set terrain.geoid_grid to a grid of geoid heights in metres"
         )
     result = np.empty(grid.shape, np.float32)
     rasterio.warp.reproject(
@@ -75,20 +95,51 @@ def undulation(grid: Grid, vertical_datum: str, path: Path) -> NDArray[np.float3
     return result
 
 
-def _grid_shift(vertical_datum: str, path: Path) -> Transformer:
+def _grid_shift(vertical_datum: str, path: Path, geoid_grid: Path | None) -> tuple[Transformer, str]:
+    """The transformation from heights above the geoid to ellipsoidal ones, and the grid it uses."""
+    if geoid_grid is not None:
+        return _shift_by_file(geoid_grid), str(geoid_grid)
+    name = GRID_FILES[vertical_datum]
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # pyproj warns of the missing grid; the error below does too
+        # pyproj warns of the missing grid; the error below does too.
+        warnings.simplefilter("ignore", UserWarning)
         vertical = VERTICAL_CRS[vertical_datum].removeprefix("EPSG:")
         group = TransformerGroup(f"EPSG:4326+{vertical}", "EPSG:4979", always_xy=True)
     for transformer in group.transformers:
         if "vgridshift" in transformer.definition:
-            return transformer
-    name = GRID_FILES[vertical_datum]
+            return transformer, name
+    packaged = _packaged_grid(vertical_datum)
+    if packaged is not None:
+        return _shift_by_file(packaged), str(packaged)
+    extra = "`pip install 'avalanche-assets[geoid]'`, " if vertical_datum in PACKAGED else ""
     raise TerrainError(
         f"{path}: terrain.vertical_datum is {vertical_datum!r}, but PROJ lacks the geoid grid {name} and "
-        "would leave the heights about 50 m wrong; install it with "
-        f"`pyproj sync --file {name.removesuffix('.tif')}`, or convert the elevation model to ellipsoidal "
-        "heights and set terrain.vertical_datum to 'ellipsoidal'"
+        f"would leave the heights about 50 m wrong; get it with {extra}"
+        f"`pyproj sync --file {name.removesuffix('.tif')}`, or name a file of it in terrain.geoid_grid, or "
+        "convert the elevation model to ellipsoidal heights and set terrain.vertical_datum to 'ellipsoidal'"
     )
+
+
+def _packaged_grid(vertical_datum: str) -> Path | None:
+    """The grid inside an installed package, which is found without importing it."""
+    package, member = PACKAGED.get(vertical_datum, ("", ""))
+    spec = find_spec(package) if package else None
+    folders = (spec.submodule_search_locations if spec else None) or []
+    return next((file for folder in folders if (file := Path(folder) / member).is_file()), None)
+
+
+def _shift_by_file(file: Path) -> Transformer:
+    """The shift by one grid file; nothing is added to PROJ's own search path."""
+    if not file.is_file():
+        raise TerrainError(f"{file}: geoid grid not found; set terrain.geoid_grid to a GeoTIFF or GTX file")
+    try:
+        return Transformer.from_pipeline(
+            "+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad "
+            f'+step +proj=vgridshift +grids="{file.resolve()}" +multiplier=1 '
+            "+step +proj=unitconvert +xy_in=rad +xy_out=deg"
+        )
+    except ProjError as error:
+        raise TerrainError(
+            f"{file}: PROJ cannot use it as a geoid grid ({error}); set terrain.geoid_grid to a GeoTIFF or "
+            "GTX file of geoid heights whose path has no comma or quotation mark"
+        ) from error
