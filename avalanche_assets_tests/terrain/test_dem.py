@@ -1,9 +1,6 @@
-import os
-import struct
 from pathlib import Path
 
 import numpy as np
-import pyproj
 import pytest
 import rasterio
 from pyproj import Transformer
@@ -12,7 +9,6 @@ from rasterio.transform import from_origin
 from avalanche_assets.errors import TerrainError
 from avalanche_assets.settings import GridSettings
 from avalanche_assets.terrain.dem import prepare_dem
-from avalanche_assets.terrain.geoid import undulation
 
 DAVOS = "dem_davos_20km_utm32_30m.tif"
 BOUNDS = (562_000.0, 5_172_000.0, 578_000.0, 5_188_000.0)
@@ -175,61 +171,23 @@ def test_dem_without_any_height_is_refused(tmp_path):
         prepare_dem(path, GridSettings(), "ellipsoidal")
 
 
-@pytest.mark.parametrize("datum", ["EGM96", "EGM2008"])
-def test_geoid_heights_are_refused_where_proj_would_leave_them(datum, tmp_path, without_geoid_grids):
-    path = write_dem(tmp_path / "dem.tif", slope_plane())
-    with pytest.raises(TerrainError, match=rf"{datum}.*us_nga_egm.*pyproj sync"):
-        prepare_dem(path, GridSettings(), datum)
-
-
 def test_file_that_states_a_geoid_is_not_taken_for_ellipsoidal(tmp_path):
     path = write_dem(tmp_path / "dem.tif", slope_plane(), crs="EPSG:32632+5773")
-    with pytest.raises(TerrainError, match=r"EGM96 height.*vertical_datum is 'ellipsoidal'"):
+    with pytest.raises(TerrainError, match=r"'EGM96'.*vertical_datum is 'ellipsoidal'"):
         prepare_dem(path, GridSettings(), "ellipsoidal")
-    with pytest.raises(TerrainError, match=r"EGM96 height.*vertical_datum is 'EGM2008'"):
+    with pytest.raises(TerrainError, match=r"'EGM96'.*vertical_datum is 'EGM2008'"):
         prepare_dem(path, GridSettings(), "EGM2008")
 
 
-@pytest.fixture
-def without_geoid_grids():
-    """PROJ as its wheel brings it: the database and no grid."""
-    folders = [pyproj.datadir.get_user_data_dir(), *pyproj.datadir.get_data_dir().split(os.pathsep)]
-    if any(path for folder in folders for path in Path(folder).glob("*egm*")):
-        pytest.skip(f"geoid grids are installed in {folders}")
+def test_file_that_states_the_ellipsoid_is_not_taken_for_heights_above_a_geoid(tmp_path):
+    path = write_dem(tmp_path / "dem.tif", slope_plane(), crs="EPSG:32632+4979")
+    with pytest.raises(TerrainError, match=r"'ellipsoidal'.*vertical_datum is 'EGM96'"):
+        prepare_dem(path, GridSettings(), "EGM96")
+    _, prepared = prepare_dem(path, GridSettings(), "ellipsoidal")
+    np.testing.assert_array_equal(prepared, slope_plane())
 
 
-def write_gtx(path: Path, values: np.ndarray, south: float, west: float, step: float) -> None:
-    """A vertical grid in NOAA's GTX layout: big-endian header and rows from south to north."""
-    header = struct.pack(">4d2i", south, west, step, step, *values.shape)
-    path.write_bytes(header + values.astype(">f4").tobytes())
-
-
-@pytest.fixture
-def tilted_geoid(tmp_path):
-    """PROJ finds an EGM96 grid of our own: 40 m at 0 deg E plus 1 m per degree of longitude."""
-    folder = tmp_path / "proj"
-    folder.mkdir()
-    write_gtx(folder / "egm96_15.gtx", 40.0 + np.tile(np.arange(0.0, 21.0), (21, 1)), 35.0, 0.0, 1.0)
-    before = pyproj.datadir.get_data_dir()
-    pyproj.datadir.append_data_dir(folder)
-    yield folder
-    pyproj.datadir.set_data_dir(before)
-
-
-def test_geoid_undulation_is_added_where_proj_has_the_grid(tmp_path, tilted_geoid):
-    heights = slope_plane()
-    path = write_dem(tmp_path / "dem.tif", heights)
-    grid, prepared = prepare_dem(path, GridSettings(), "EGM96")
-    to_degrees = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
-    for row, col in [(0, 0), (10, 300), (255, 0), (128, 160), (255, 319)]:
-        lon, _ = to_degrees.transform(*grid.pixel_centre(row, col))
-        # PROJ stores the grid in float32 (4e-6 m) and heights are float32 (1e-4 m)
-        assert prepared[row, col] - heights[row, col] == pytest.approx(40.0 + lon, abs=1e-3)
-
-
-def test_geoid_grid_that_ends_inside_the_area_is_refused(tmp_path, tilted_geoid):
-    path = write_dem(tmp_path / "dem.tif", slope_plane())
-    grid, _ = prepare_dem(path, GridSettings(), "EGM96")
-    far = type(grid)("EPSG:32635", 20.0, 499_200.0, 5_120_000.0, 64, 64)  # 27 deg E
-    with pytest.raises(TerrainError, match="does not cover"):
-        undulation(far, "EGM96", path)
+def test_file_that_states_a_datum_no_setting_has_is_refused_by_name(tmp_path):
+    path = write_dem(tmp_path / "dem.tif", slope_plane(), crs="EPSG:32632+5720")
+    with pytest.raises(TerrainError, match=r"heights are 'NGF-IGN69 height'.*convert the file"):
+        prepare_dem(path, GridSettings(), "ellipsoidal")
