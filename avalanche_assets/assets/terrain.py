@@ -26,7 +26,9 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
 
         terrain = pipeline.settings.terrain
         assert terrain is not None  # the asset exists only with an elevation model
-        grid, heights = prepare_dem(terrain.dem, pipeline.settings.grid, terrain.vertical_datum)
+        grid, heights = prepare_dem(
+            terrain.dem, pipeline.settings.grid, terrain.vertical_datum, terrain.geoid_grid
+        )
         path = pipeline.layout.dem
         write_cog(path, {"elevation": heights}, grid, {"elevation": "m"}, {"vertical_datum": "ellipsoidal"})
         return dg.MaterializeResult(
