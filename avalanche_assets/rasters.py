@@ -17,7 +17,7 @@ from avalanche_assets.grid import Grid, Window
 
 Floats = NDArray[np.float32]
 
-TILE_PX = 256
+TILE_PX = 128
 """Side of a raster's tiles."""
 
 
@@ -58,8 +58,7 @@ def cog_writer(
         "blockysize": TILE_PX,
         "interleave": "band",
         "compress": "ZSTD",
-        "zstd_level": 1,  # higher levels save a hundredth of speckle
-        "predictor": 3,
+        "zstd_level": 1,  # speckle hardly shrinks: higher levels and predictors cost much and save little
         "sparse_ok": "TRUE",
         "bigtiff": "IF_SAFER",
         "num_threads": "ALL_CPUS",

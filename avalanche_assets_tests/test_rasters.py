@@ -42,7 +42,7 @@ def test_grid_and_tags_come_back(raster):
 def test_file_is_a_tiled_cog_with_units_and_nan_nodata(raster):
     with rasterio.open(raster) as dataset:
         assert dataset.profile["tiled"]
-        assert dataset.block_shapes == [(256, 256)] * 2
+        assert dataset.block_shapes == [(128, 128)] * 2
         assert dataset.compression.value == "ZSTD"
         assert dataset.units == ("1", "1")
         assert np.isnan(dataset.nodata)

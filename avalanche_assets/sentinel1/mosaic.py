@@ -33,8 +33,10 @@ Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Flags = NDArray[np.uint8]
 
-CHUNK_LINES = 1536
-"""Image lines held at a time: some 150 MB a polarisation at full width; two chunks are in memory."""
+RING_LINES = 2048
+"""Image lines held at a time, a power of two: some 210 MB a polarisation at full width."""
+CHUNK_LINES = RING_LINES // 2
+"""Half of them serve the tiles at hand while the other half is read."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,6 @@ class _Tile:
     blocks: NDArray[np.int64]
     first_line: int
     stop_line: int
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """Lines of the image from `first`: linear power in VV and VH, shape (lines, samples)."""
-
-    first: int
-    power: tuple[Float32s, Float32s]
 
 
 def terrain_corrected_sigma0(
@@ -129,7 +123,7 @@ def sigma0_tiles(
     if not chunks:
         return
 
-    def filled(tile: _Tile, lines: _Lines) -> Sigma0:
+    def filled(tile: _Tile, ring: tuple[Float32s, Float32s]) -> Sigma0:
         out = Sigma0.empty(tile.window)
         sample_blocks(
             models,
@@ -137,8 +131,8 @@ def sigma0_tiles(
             timing,
             dem,
             wanted,
-            lines.power,
-            lines.first,
+            ring,
+            (tile.first_line, tile.stop_line),
             (tile.window.row, tile.window.col),
             (out.vv, out.vh),
             out.flags,
@@ -146,8 +140,8 @@ def sigma0_tiles(
         return out
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for chunk, lines in _read_ahead(chunks, stack):
-            yield from threads.map(filled, chunk, repeat(lines))
+        for chunk, ring in _read_ahead(chunks, stack):
+            yield from threads.map(filled, chunk, repeat(ring))
 
 
 def _tiles(models: BlockModels, stack: SliceStack, orbit: Orbit, grid: Grid) -> list[_Tile]:
@@ -181,27 +175,37 @@ def _chunks(tiles: list[_Tile]) -> Iterator[list[_Tile]]:
         yield chunk
 
 
-def _read_ahead(chunks: list[list[_Tile]], stack: SliceStack) -> Iterator[tuple[list[_Tile], _Lines]]:
-    """Each chunk with its lines of the image, which are read while the caller works on the chunk before."""
+def _read_ahead(
+    chunks: list[list[_Tile]], stack: SliceStack
+) -> Iterator[tuple[list[_Tile], tuple[Float32s, Float32s]]]:
+    """Each chunk with the ring buffers that hold its lines; the next one's are read meanwhile.
+
+    Line n of the stack lies in row n modulo `RING_LINES`. A chunk is at most half as long, and begins no
+    earlier than the one before, so that lines in use are never overwritten.
+    """
     with ExitStack() as opened, ThreadPoolExecutor(1) as reader:
         images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
-        nothing = np.empty((0, stack.shape[1]), np.float32)
-        pending = reader.submit(_read, images, chunks[0], _Lines(0, (nothing, nothing)))
+        rings = tuple(np.empty((RING_LINES, stack.shape[1]), np.float32) for _ in images)
+
+        def read(chunk: list[_Tile], known: int) -> int:
+            """Reads the lines from `known` on; returns where the next chunk goes on."""
+            stop = max(tile.stop_line for tile in chunk)
+            for image, ring in zip(images, rings, strict=True):
+                _read_round(image, ring, max(chunk[0].first_line, known), stop)
+            return max(stop, known)
+
+        pending = reader.submit(read, chunks[0], 0)
         for chunk, following in pairwise([*chunks, []]):
-            lines = pending.result()
+            known = pending.result()
             if following:
-                pending = reader.submit(_read, images, following, lines)
-            yield chunk, lines
+                pending = reader.submit(read, following, known)
+            yield chunk, (rings[0], rings[1])
 
 
-def _read(images: list[StackedImage], chunk: list[_Tile], before: _Lines) -> _Lines:
-    """The lines that a chunk needs; those that the chunk before has are copied."""
-    first, stop = chunk[0].first_line, max(tile.stop_line for tile in chunk)
-    powers = []
-    for image, known in zip(images, before.power, strict=True):
-        out = np.empty((stop - first, image.width), np.float32)
-        shared = known[first - before.first : stop - before.first]
-        out[: len(shared)] = shared
-        image.read_into(first + len(shared), out[len(shared) :])
-        powers.append(out)
-    return _Lines(first, (powers[0], powers[1]))
+def _read_round(image: StackedImage, ring: Float32s, first: int, stop: int) -> None:
+    """Reads lines of the stack into their rows of the ring."""
+    while first < stop:
+        row = first % RING_LINES
+        count = min(stop - first, RING_LINES - row)
+        image.read_into(first, ring[row : row + count])
+        first += count

@@ -26,6 +26,9 @@ PART_PX = 16
 MAX_PIECES = 64
 """Record intervals that a block may meet: 1.3 km are 0.2 s, the records some 0.5 s or more apart."""
 
+FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
+"""Sums may be reordered and fused; NaN keeps its meaning."""
+
 BORDER = int(Visibility.BORDER)
 OUTSIDE = int(Visibility.OUTSIDE)
 NOISE_LIMITED = int(Visibility.NOISE_LIMITED)
@@ -61,15 +64,15 @@ class ImageTiming(NamedTuple):
     to_slant: Floats
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def sample_blocks(
     models: BlockModels,
     chosen: NDArray[np.int64],
     timing: ImageTiming,
     dem: Float32s,
     wanted: NDArray[np.bool_],
-    images: tuple[Float32s, Float32s],
-    first_line: int,
+    ring: tuple[Float32s, Float32s],
+    held: tuple[int, int],
     corner: tuple[int, int],
     out: tuple[Float32s, Float32s],
     flags: Flags,
@@ -82,16 +85,18 @@ def sample_blocks(
         timing: Of the stacked slices.
         dem: Heights of the whole grid in metres over the ellipsoid, NaN where unknown.
         wanted: Squares of 16 cells of the whole grid that are to be filled.
-        images: Linear power in two polarisations, NaN without data, both of shape (lines, samples).
-        first_line: Line of the stack at which `images` begin.
+        ring: Linear power in two polarisations, NaN without data, both of shape (rows, samples). Rows are a
+            power of two; line n of the stack is in row n modulo rows.
+        held: First and stop line of the stack that the ring holds now.
         corner: Grid row and column at which `out` and `flags` begin.
         out: Gets the mean power of each cell's samples, NaN when one of them has none.
         flags: Gets `Visibility` bits BORDER, OUTSIDE and NOISE_LIMITED of either polarisation.
     """
-    pieces = np.empty((MAX_PIECES, 12))
+    pieces, scale = np.empty((MAX_PIECES, 12)), np.empty(2)
     for block in chosen:
         row0, col0 = models.corners[block]
         middle_range = models.slant_range[block, 0]
+        scale[0], scale[1] = models.height_m[block, 0], 1.0 / models.height_m[block, 1]
         _pieces(timing, models.node_time[block], middle_range, pieces)
         for part in range((TILE_PX // PART_PX) ** 2):
             row1 = row0 + part // (TILE_PX // PART_PX) * PART_PX
@@ -105,21 +110,21 @@ def sample_blocks(
                         col,
                         row0,
                         col0,
-                        models.height_m[block],
+                        scale,
                         models.time[block],
                         models.slant_range[block],
                         middle_range,
                         pieces,
                         dem,
-                        images,
-                        first_line,
+                        ring,
+                        held,
                         corner,
                         out,
                         flags,
                     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
 def _sample_cell(
     row: int,
     col: int,
@@ -131,23 +136,27 @@ def _sample_cell(
     middle_range: float,
     pieces: Floats,
     dem: Float32s,
-    images: tuple[Float32s, Float32s],
-    first_line: int,
+    ring: tuple[Float32s, Float32s],
+    held: tuple[int, int],
     corner: tuple[int, int],
     out: tuple[Float32s, Float32s],
     flags: Flags,
 ) -> None:
     """Mean of a cell's four bilinear samples; the cell has no value when one of them has none."""
-    vv, vh = images
-    lines, samples = vv.shape
+    vv, vh = ring
+    mask, samples = vv.shape[0] - 1, vv.shape[1]
     to_row, to_col = row - corner[0], col - corner[1]
     centre = dem[row, col]
+    above, below = dem[max(row - 1, 0)], dem[min(row + 1, dem.shape[0] - 1)]
+    before, after = max(col - 1, 0), min(col + 1, dem.shape[1] - 1)
     total_vv = total_vh = 0.0
     for sub in range(4):
         down, right = 2 * (sub // 2) - 1, 2 * (sub % 2) - 1
-        h = (_subcell_height(dem, centre, row, col, down, right) - height_m[0]) / height_m[1]
-        x = (col - col0 + 0.5 + 0.25 * right) / (0.5 * TILE_PX) - 1.0
-        y = 1.0 - (row - row0 + 0.5 + 0.25 * down) / (0.5 * TILE_PX)
+        beside, across = after if right > 0 else before, below if down > 0 else above
+        height = _corner_height(centre, across[col], dem[row, beside], across[beside])
+        h = (height - height_m[0]) * height_m[1]
+        x = (col - col0 + 0.5 + 0.25 * right) * (2.0 / TILE_PX) - 1.0
+        y = 1.0 - (row - row0 + 0.5 + 0.25 * down) * (2.0 / TILE_PX)
         time = quadratic(time_terms, x, y, h)
         r = quadratic(range_terms, x, y, h) - middle_range
         at = 0
@@ -155,18 +164,19 @@ def _sample_cell(
             at += 1
         piece = pieces[at]
         later = time - piece[3]
-        line = piece[1] + later * piece[2] - first_line
+        line = piece[1] + later * piece[2]
         sample = (piece[4] + later * piece[8]) + r * (
             (piece[5] + later * piece[9])
             + r * ((piece[6] + later * piece[10]) + r * (piece[7] + later * piece[11]))
         )
-        if not (0.0 <= line <= lines - 1 and 0.0 <= sample <= samples - 1):
+        if not (held[0] <= line <= held[1] - 1 and 0.0 <= sample <= samples - 1):
             flags[to_row, to_col] = OUTSIDE
             return
-        top, left = min(int(line), lines - 2), min(int(sample), samples - 2)
+        top, left = min(int(line), held[1] - 2), min(int(sample), samples - 2)
         v, u = np.float32(line - top), np.float32(sample - left)
-        total_vv += _bilinear(vv, top, left, v, u)
-        total_vh += _bilinear(vh, top, left, v, u)
+        upper, lower = top & mask, (top + 1) & mask
+        total_vv += _bilinear(vv, upper, lower, left, v, u)
+        total_vh += _bilinear(vh, upper, lower, left, v, u)
     if np.isnan(total_vv + total_vh):
         flags[to_row, to_col] = BORDER
     elif not (total_vv > 0.0 and total_vh > 0.0):
@@ -178,27 +188,26 @@ def _sample_cell(
     out[1][to_row, to_col] = 0.25 * total_vh
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _bilinear(image: Float32s, top: int, left: int, v: float, u: float) -> float:
-    upper = image[top, left] + u * (image[top, left + 1] - image[top, left])
-    lower = image[top + 1, left] + u * (image[top + 1, left + 1] - image[top + 1, left])
-    return float(upper + v * (lower - upper))
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
+def _bilinear(image: Float32s, upper: int, lower: int, left: int, v: float, u: float) -> float:
+    above = image[upper, left] + u * (image[upper, left + 1] - image[upper, left])
+    below = image[lower, left] + u * (image[lower, left + 1] - image[lower, left])
+    return float(above + v * (below - above))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _subcell_height(dem: Float32s, centre: float, row: int, col: int, down: int, right: int) -> float:
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
+def _corner_height(centre: float, vertical: float, horizontal: float, diagonal: float) -> float:
     """Height a quarter cell off the centre, bilinear; a neighbour without height counts as the centre."""
-    other_row = min(max(row + down, 0), dem.shape[0] - 1)
-    other_col = min(max(col + right, 0), dem.shape[1] - 1)
-    vertical, horizontal = dem[other_row, col], dem[row, other_col]
-    diagonal = dem[other_row, other_col]
-    vertical = centre if np.isnan(vertical) else vertical
-    horizontal = centre if np.isnan(horizontal) else horizontal
-    diagonal = centre if np.isnan(diagonal) else diagonal
-    return float(9.0 * centre + 3.0 * vertical + 3.0 * horizontal + diagonal) / 16.0
+    height = 0.5625 * centre + 0.1875 * vertical + 0.1875 * horizontal + 0.0625 * diagonal
+    if np.isnan(height):
+        vertical = centre if np.isnan(vertical) else vertical
+        horizontal = centre if np.isnan(horizontal) else horizontal
+        diagonal = centre if np.isnan(diagonal) else diagonal
+        height = 0.5625 * centre + 0.1875 * vertical + 0.1875 * horizontal + 0.0625 * diagonal
+    return float(height)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _pieces(timing: ImageTiming, node_time: Floats, middle_range: float, pieces: Floats) -> None:
     """The intervals of time over which line and sample of a block are smooth, in order, and a sentinel.
 
@@ -226,7 +235,7 @@ def _pieces(timing: ImageTiming, node_time: Floats, middle_range: float, pieces:
     pieces[count, 0] = np.inf
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _fill_piece(
     timing: ImageTiming, k: int, lower: int, upper: int, middle_range: float, piece: Floats
 ) -> None:
@@ -240,7 +249,7 @@ def _fill_piece(
         piece[8 + term] = (piece[8 + term] - piece[4 + term]) / span if upper > lower else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _expand(timing: ImageTiming, k: int, record: int, middle_range: float, out: Floats) -> None:
     """Sample as a cubic in slant range less `middle_range`: the Taylor expansion of one record."""
     spacing = timing.sample_spacing_m[k]
