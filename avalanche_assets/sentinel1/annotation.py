@@ -3,6 +3,7 @@
 Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), Level-1 product annotation data set.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,16 @@ Instants = NDArray[np.datetime64]
 
 SPEED_OF_LIGHT = 299792458.0
 """Metres per second."""
+MAX_PIXELS = 100_000
+"""More lines or samples than any image has: a slice has some 17,000 x 26,000."""
+MAX_TERMS = 20
+"""More coefficients than any polynomial of the annotation has."""
+ORBIT_RADIUS_M = (6.9e6, 7.3e6)
+"""Distance of the platform from the Earth's centre: it flies about 700 km high."""
+ORBIT_SPEED = (7.0e3, 8.0e3)
+"""Metres per second over the turning Earth."""
+ORBIT_MARGIN_S = 10.0
+"""The state vectors may miss so much of the image at either end."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,8 @@ class Annotation:
         start: Zero-Doppler time of the first line, UTC.
         stop: Zero-Doppler time of the last line, UTC.
         orbit: State vectors; the epoch is the first one's time.
+        orbit_source: What the processor took them from: ``Downlink`` (measured on board), ``Auxiliary`` (an
+            orbit file); empty where the annotation does not say.
         image: Size and timing.
         grid: Geolocation grid.
         conversions: Ground-range polynomials.
@@ -106,6 +119,7 @@ class Annotation:
     start: np.datetime64
     stop: np.datetime64
     orbit: Orbit
+    orbit_source: str
     image: ImageInformation
     grid: GeolocationGrid
     conversions: CoordinateConversions
@@ -119,28 +133,41 @@ def parse_annotation(content: bytes, file: str) -> Annotation:
         file: Its name, for messages.
 
     Raises:
-        SafeError: A field is missing or malformed.
+        SafeError: A field is missing, malformed or cannot be true, or the orbit does not cover the image.
     """
     root = XmlNode.parse(content, file)
     header = root.node("adsHeader")
-    image = root.node("imageAnnotation/imageInformation")
+    image = _image_information(root.node("imageAnnotation/imageInformation"))
+    orbit = _orbit(root)
+    stop = image.first_line + np.timedelta64(round((image.lines - 1) * image.line_interval_s * 1e9), "ns")
+    first_s, last_s = orbit.seconds(image.first_line), orbit.seconds(stop)
+    if first_s < orbit.times[0] - ORBIT_MARGIN_S or last_s > orbit.times[-1] + ORBIT_MARGIN_S:
+        raise SafeError(
+            f"{file}: the state vectors of orbitList do not cover the image's lines ({image.first_line} and "
+            f"{last_s - first_s:.0f} s on); download the product again"
+        )
     return Annotation(
         polarisation=header.text("polarisation"),
         absolute_orbit=header.integer("absoluteOrbitNumber"),
         datatake_id=header.integer("missionDataTakeId"),
-        start=image.time("productFirstLineUtcTime"),
-        stop=image.time("productLastLineUtcTime"),
-        orbit=_orbit(root),
-        image=ImageInformation(
-            first_line=image.time("productFirstLineUtcTime"),
-            line_interval_s=image.number("azimuthTimeInterval"),
-            near_range_time_s=image.number("slantRangeTime"),
-            sample_spacing_m=image.number("rangePixelSpacing"),
-            lines=image.integer("numberOfLines"),
-            samples=image.integer("numberOfSamples"),
-        ),
+        start=image.first_line,
+        stop=root.time("imageAnnotation/imageInformation/productLastLineUtcTime"),
+        orbit=orbit,
+        orbit_source=next(iter(root.texts("imageAnnotation/processingInformation/orbitSource")), ""),
+        image=image,
         grid=_geolocation_grid(root),
         conversions=_conversions(root),
+    )
+
+
+def _image_information(image: XmlNode) -> ImageInformation:
+    return ImageInformation(
+        first_line=image.time("productFirstLineUtcTime"),
+        line_interval_s=image.number("azimuthTimeInterval", 1e-5, 1e-1),
+        near_range_time_s=image.number("slantRangeTime", 1e-3, 1e-1),
+        sample_spacing_m=image.number("rangePixelSpacing", 0.1, 1e3),
+        lines=image.integer("numberOfLines", 1, MAX_PIXELS),
+        samples=image.integer("numberOfSamples", 1, MAX_PIXELS),
     )
 
 
@@ -151,9 +178,28 @@ def _orbit(root: XmlNode) -> Orbit:
             f"{root.file}: orbitList has {len(states)} state vectors, at least 4 are needed; "
             "download the product again"
         )
-    times = np.array([state.time("time") for state in states])
-    positions = np.array([[state.number(f"position/{axis}") for axis in "xyz"] for state in states])
-    return Orbit(times[0], (times - times[0]).astype(np.int64) * 1e-9, positions)
+    times = _increasing([state.time("time") for state in states], "orbitList", root.file)
+    positions = np.array(
+        [[state.number(f"position/{axis}", -1e7, 1e7) for axis in "xyz"] for state in states]
+    )
+    seconds = (times - times[0]).astype(np.int64) * 1e-9
+    radius = np.linalg.norm(positions, axis=1)
+    speed = np.linalg.norm(np.diff(positions, axis=0), axis=1) / np.diff(seconds)
+    for values, (low, high) in ((radius, ORBIT_RADIUS_M), (speed, ORBIT_SPEED)):
+        if not ((values > low) & (values < high)).all():
+            raise SafeError(
+                f"{root.file}: orbitList holds positions {radius.min():.4g} to {radius.max():.4g} m from the "
+                f"Earth's centre at {speed.min():.4g} to {speed.max():.4g} m/s, which is not the orbit of "
+                "Sentinel-1; download the product again"
+            )
+    return Orbit(times[0], seconds, positions)
+
+
+def _increasing(times: Sequence[np.datetime64], name: str, file: str) -> Instants:
+    stamps = np.array(times)
+    if not (np.diff(stamps) > np.timedelta64(0)).all():
+        raise SafeError(f"{file}: times of {name} do not increase; download the product again")
+    return stamps
 
 
 def _geolocation_grid(root: XmlNode) -> GeolocationGrid:
@@ -161,18 +207,18 @@ def _geolocation_grid(root: XmlNode) -> GeolocationGrid:
     if not points:
         raise SafeError(f"{root.file}: geolocationGrid has no points; download the product again")
 
-    def column(name: str) -> Floats:
-        return np.array([point.number(name) for point in points])
+    def column(name: str, low: float, high: float) -> Floats:
+        return np.array([point.number(name, low, high) for point in points])
 
     return GeolocationGrid(
         azimuth_time=np.array([point.time("azimuthTime") for point in points]),
-        slant_range_m=column("slantRangeTime") * SPEED_OF_LIGHT / 2,
-        line=column("line"),
-        sample=column("pixel"),
-        lon_deg=column("longitude"),
-        lat_deg=column("latitude"),
-        height_m=column("height"),
-        incidence_deg=column("incidenceAngle"),
+        slant_range_m=column("slantRangeTime", 1e-3, 1e-1) * SPEED_OF_LIGHT / 2,
+        line=column("line", -MAX_PIXELS, MAX_PIXELS),
+        sample=column("pixel", -MAX_PIXELS, MAX_PIXELS),
+        lon_deg=column("longitude", -180, 180),
+        lat_deg=column("latitude", -90, 90),
+        height_m=column("height", -1e3, 1e4),
+        incidence_deg=column("incidenceAngle", 0, 90),
     )
 
 
@@ -183,15 +229,23 @@ def _conversions(root: XmlNode) -> CoordinateConversions:
             f"{root.file}: coordinateConversion has no records; the product must be ground range (GRD)"
         )
     return CoordinateConversions(
-        azimuth_time=np.array([record.time("azimuthTime") for record in records]),
-        slant_origin_m=np.array([record.number("sr0") for record in records]),
-        to_ground=_stacked([record.numbers("srgrCoefficients") for record in records]),
-        ground_origin_m=np.array([record.number("gr0") for record in records]),
-        to_slant=_stacked([record.numbers("grsrCoefficients") for record in records]),
+        azimuth_time=_increasing(
+            [record.time("azimuthTime") for record in records], "coordinateConversionList", root.file
+        ),
+        slant_origin_m=np.array([record.number("sr0", 0, 1e7) for record in records]),
+        to_ground=_polynomials(records, "srgrCoefficients"),
+        ground_origin_m=np.array([record.number("gr0", -1e7, 1e7) for record in records]),
+        to_slant=_polynomials(records, "grsrCoefficients"),
     )
 
 
-def _stacked(polynomials: list[Floats]) -> Floats:
+def _polynomials(records: Sequence[XmlNode], name: str) -> Floats:
     """Polynomials of differing length as rows, filled up with zeros."""
-    terms = max(len(polynomial) for polynomial in polynomials)
-    return np.stack([np.pad(polynomial, (0, terms - len(polynomial))) for polynomial in polynomials])
+    polynomials = [record.numbers(name) for record in records]
+    terms = max(2, *(len(polynomial) for polynomial in polynomials))
+    if terms > MAX_TERMS:
+        raise SafeError(f"{records[0].file}: {name} has {terms} terms; download the product again")
+    rows = np.stack([np.pad(polynomial, (0, terms - len(polynomial))) for polynomial in polynomials])
+    if not (rows[:, 1] > 0).all():
+        raise SafeError(f"{records[0].file}: {name} does not increase with range; download the product again")
+    return rows

@@ -94,7 +94,7 @@ def _geodetic_to_ecef(lon: Floats, lat: Floats, height: Floats, out: Floats) -> 
         out[i, 2] = (prime * (1.0 - WGS84_E2) + height[i]) * sin_lat
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _zero_doppler(
     coefficients: Floats, points: Floats, limit: float, tolerance: float, time: Floats, slant_range: Floats
 ) -> None:

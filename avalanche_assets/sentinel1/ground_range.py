@@ -126,7 +126,7 @@ def _seconds(differences: NDArray[np.timedelta64]) -> Floats:
     return np.asarray(differences.astype("timedelta64[ns]").astype(np.int64) * 1e-9)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _to_sample(
     time: Floats,
     slant_range: Floats,
@@ -155,7 +155,7 @@ def _to_sample(
             out[i] += share * ground
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _polynomial(coefficients: Floats, x: float) -> float:
     value = 0.0
     for power in range(coefficients.size - 1, -1, -1):
@@ -163,7 +163,7 @@ def _polynomial(coefficients: Floats, x: float) -> float:
     return value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def invert(coefficients: Floats, target: float, start: float) -> float:
     """Newton's method; the start is tens of metres off, so a few steps reach the micrometre."""
     x = start

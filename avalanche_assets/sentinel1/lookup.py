@@ -36,16 +36,17 @@ class LineTable:
             samples: Width of the image.
 
         Raises:
-            SafeError: A field is missing or malformed, or pixels and values differ in number.
+            SafeError: A field is missing or malformed, or pixels and values differ in number, or pixels
+                decrease.
         """
         columns = np.arange(samples, dtype=np.float64)
         dense = []
         for vector in vectors:
             pixels, values = vector.numbers("pixel"), vector.numbers(name)
-            if len(pixels) != len(values):
+            if len(pixels) != len(values) or (np.diff(pixels) < 0).any():
                 raise SafeError(
-                    f"{vector.file}: {name} has {len(values)} values for {len(pixels)} pixels; "
-                    "download the product again"
+                    f"{vector.file}: {name} has {len(values)} values for {len(pixels)} pixels, which must "
+                    "not decrease; download the product again"
                 )
             dense.append(np.interp(columns, pixels, values))
         lines = np.array([vector.number("line") for vector in vectors])

@@ -156,11 +156,17 @@ def parse_noise(content: bytes, file: str, ipf_version: tuple[int, int], samples
 
 
 def _azimuth_block(node: XmlNode) -> AzimuthBlock:
+    lines, factors = node.numbers("line"), node.numbers("noiseAzimuthLut")
+    if len(lines) != len(factors) or (np.diff(lines) < 0).any():
+        raise SafeError(
+            f"{node.file}: noiseAzimuthLut has {len(factors)} values for {len(lines)} lines, which must "
+            "not decrease; download the product again"
+        )
     return AzimuthBlock(
         first_line=node.integer("firstAzimuthLine"),
         last_line=node.integer("lastAzimuthLine"),
         first_sample=node.integer("firstRangeSample"),
         last_sample=node.integer("lastRangeSample"),
-        lines=node.numbers("line"),
-        factors=node.numbers("noiseAzimuthLut"),
+        lines=lines,
+        factors=factors,
     )

@@ -35,12 +35,14 @@ class Orbit:
         times: Increasing seconds since `epoch`, shape (n,), n >= 4.
         positions: Earth-fixed (ITRF) Cartesian positions in metres, shape (n, 3).
         source: Where the state vectors come from.
+        file: Name of the orbit file they come from; empty for those of an annotation.
     """
 
     epoch: np.datetime64
     times: Floats
     positions: Floats
     source: OrbitSource = "annotation"
+    file: str = ""
 
     @cached_property
     def centre(self) -> float:
@@ -58,7 +60,8 @@ class Orbit:
         degree = min(MAX_DEGREE, len(self.times) - 1)
         scaled = (self.times - self.centre) / self.scale
         fitted = chebyshev.chebfit(scaled, self.positions, degree)
-        return np.stack([chebyshev.cheb2poly(fitted[:, axis]) for axis in range(3)], axis=1)
+        powers = [chebyshev.cheb2poly(fitted[:, axis]) for axis in range(3)]  # leaves out zeros at the end
+        return np.stack([np.pad(values, (0, degree + 1 - values.size)) for values in powers], axis=1)
 
     def position(self, t: ArrayLike) -> Floats:
         """Position at `t` seconds since `epoch`: shape of `t` plus (3,), metres."""
@@ -77,12 +80,32 @@ class Orbit:
         """An instant as seconds since `epoch`, exact to the nanosecond."""
         return float((instant - self.epoch) / np.timedelta64(1, "ns")) * 1e-9
 
+    def displacement(self, reference: "Orbit", t: ArrayLike) -> Floats:
+        """How far this orbit lies from another one along, across (to the right) and above its path.
+
+        Args:
+            reference: The other orbit, whose directions count.
+            t: Seconds since this orbit's `epoch`.
+
+        Returns:
+            Metres, shape of `t` plus (3,).
+        """
+        own = np.asarray(t, np.float64)
+        other = own + reference.seconds(self.epoch)
+        position = reference.position(other)
+        along = _unit(reference.velocity(other))
+        across = _unit(np.cross(along, position))
+        above = np.cross(across, along)
+        apart = self.position(own) - position
+        return np.stack([np.sum(apart * axis, axis=-1) for axis in (along, across, above)], axis=-1)
+
     def to_json(self) -> str:
         """The orbit as JSON text; `from_json` restores every bit."""
         return json.dumps(
             {
                 "epoch": str(self.epoch.astype("datetime64[ns]")),
                 "source": self.source,
+                "file": self.file,
                 "times": self.times.tolist(),
                 "positions": self.positions.tolist(),
             }
@@ -97,6 +120,7 @@ class Orbit:
             np.array(fields["times"], np.float64),
             np.array(fields["positions"], np.float64),
             fields["source"],
+            fields["file"],
         )
 
 
@@ -119,3 +143,7 @@ def merge_orbits(orbits: Iterable[Orbit]) -> Orbit:
         np.stack([states[instant] for instant in instants]),
         first.source,
     )
+
+
+def _unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,7 @@ from shapely.geometry import MultiPoint, Polygon
 from avalanche_assets.errors import SafeError
 from avalanche_assets.grid import Window
 from avalanche_assets.sentinel1.annotation import Annotation, parse_annotation
-from avalanche_assets.sentinel1.calibration import Quantity
+from avalanche_assets.sentinel1.calibration import LUT_NAMES, Quantity
 from avalanche_assets.sentinel1.geocoding import (
     ellipsoid_normal,
     geodetic_to_ecef,
@@ -25,9 +26,23 @@ from avalanche_assets.sentinel1.ground_range import GroundRange
 from avalanche_assets.sentinel1.image import CalibratedImage, open_image
 from avalanche_assets.sentinel1.noise import parse_noise
 from avalanche_assets.sentinel1.orbit import Orbit
-from avalanche_assets.sentinel1.safe import FILE_PATTERNS, POLARISATIONS, SafeArchive, require_supported
+from avalanche_assets.sentinel1.safe import (
+    FILE_PATTERNS,
+    POLARISATIONS,
+    SafeArchive,
+    require_supported,
+    require_supported_name,
+)
+
+if TYPE_CHECKING:
+    import xarray
 
 Floats = NDArray[np.float64]
+
+HIGH_RESOLUTION_SPACING_M = 10.0
+MAX_MISFIT_SAMPLES = 5.0
+"""Root mean square between the ground-range records and the geolocation grid of one sound annotation: below
+0.1, or 2 where the records end before the image does (before IPF 2.70)."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +77,25 @@ class Product:
     annotation: Annotation
 
     @classmethod
-    def open(cls, path: Path) -> "Product":
+    def open(cls, path: Path | str) -> "Product":
         """Opens a folder, or a zip in place.
 
         Raises:
-            SafeError: The product is damaged, lacks a polarisation, or is not IW GRD.
+            SafeError: The product is damaged, lacks a polarisation, or is not IW GRD in high resolution.
         """
         archive = SafeArchive.open(path)
-        require_supported(archive.manifest, path)
-        members = [archive.find("annotation", polarisation) for polarisation in POLARISATIONS]
-        return cls(archive, parse_annotation(archive.read(members[0]), f"{path.name}/{members[0]}"))
+        for name in (archive.name, archive.root):
+            require_supported_name(name, archive.path)
+        require_supported(archive.manifest, archive.path)
+        member, _ = (archive.find("annotation", polarisation) for polarisation in POLARISATIONS)
+        file = f"{archive.path.name}/{member}"
+        annotation = parse_annotation(archive.read(member), file)
+        if annotation.image.sample_spacing_m != HIGH_RESOLUTION_SPACING_M:
+            raise SafeError(
+                f"{file}: samples are {annotation.image.sample_spacing_m:g} m apart, in high resolution "
+                f"{HIGH_RESOLUTION_SPACING_M:g} m; only high resolution (GRDH) is supported"
+            )
+        return cls(archive, annotation)
 
     @property
     def name(self) -> str:
@@ -141,8 +165,21 @@ class Product:
 
     @cached_property
     def ground_range(self) -> GroundRange:
-        """Conversion of slant range to samples."""
-        return GroundRange.from_annotation(self.annotation, self.ipf_version)
+        """Conversion of slant range to samples.
+
+        Raises:
+            SafeError: The annotated records contradict the annotated geolocation grid.
+        """
+        annotation, grid = self.annotation, self.annotation.grid
+        conversion = GroundRange.from_annotation(annotation, self.ipf_version)
+        time: Floats = (grid.azimuth_time - annotation.image.first_line) / np.timedelta64(1, "s")
+        misfit = np.sqrt(np.mean((conversion.sample(time, grid.slant_range_m) - grid.sample) ** 2))
+        if not misfit < MAX_MISFIT_SAMPLES:
+            raise SafeError(
+                f"{self.archive.path}: coordinateConversion misses geolocationGrid by {misfit:.3g} samples; "
+                "download the product again"
+            )
+        return conversion
 
     @cached_property
     def denoisable(self) -> bool:
@@ -167,7 +204,14 @@ class Product:
     def open_image(
         self, polarisation: str, quantity: Quantity = "sigma0", denoise: bool = True
     ) -> Iterator[CalibratedImage]:
-        """Opens one polarisation for reading calibrated lines; see `image.open_image`."""
+        """Opens one polarisation for reading calibrated lines; see `image.open_image`.
+
+        Raises:
+            SafeError: The polarisation or quantity is unknown, or a file is missing or damaged.
+        """
+        for name, known in ((polarisation, POLARISATIONS), (quantity, tuple(LUT_NAMES))):
+            if name not in known:
+                raise SafeError(f"{self.name}: {name!r} is not there to read; choose {' or '.join(known)}")
         image = self.annotation.image
         with open_image(self.archive, image, polarisation, quantity, denoise) as opened:
             yield opened
@@ -191,17 +235,41 @@ class Product:
             NaN where nothing was imaged. Negative where speckle falls below the noise.
 
         Raises:
-            SafeError: A file is missing or damaged, or the window leaves the image.
+            SafeError: The window leaves the image, the polarisation or quantity is unknown, or a file is
+                missing or damaged.
+        """
+        area = self.window(window)
+        with self.open_image(polarisation, quantity, denoise) as image:
+            return image.rows(area.row, area.height)[:, area.col : area.col + area.width]
+
+    def window(self, window: Window | None) -> Window:
+        """A window of the image, the whole image when None.
+
+        Raises:
+            SafeError: It is empty or leaves the image.
         """
         lines, samples = self.shape
         area = window or Window(0, 0, lines, samples)
         if not (
-            0 <= area.row <= area.row + area.height <= lines
-            and 0 <= area.col <= area.col + area.width <= samples
+            0 <= area.row < area.row + area.height <= lines
+            and 0 <= area.col < area.col + area.width <= samples
         ):
-            raise SafeError(f"{self.name}: {area} leaves the image of {lines} x {samples}; choose another")
-        with self.open_image(polarisation, quantity, denoise) as image:
-            return image.rows(area.row, area.height)[:, area.col : area.col + area.width]
+            raise SafeError(
+                f"{self.name}: {area} is empty or leaves the image of {lines} x {samples}; choose another"
+            )
+        return area
+
+    def to_xarray(
+        self,
+        polarisation: str,
+        window: Window | None = None,
+        quantity: Quantity = "sigma0",
+        denoise: bool = True,
+    ) -> "xarray.DataArray":
+        """As `calibrate`, with coordinates and units; see `labelled.labelled_window`."""
+        from avalanche_assets.sentinel1.labelled import labelled_window
+
+        return labelled_window(self, polarisation, window, quantity, denoise)
 
     def locate(
         self, lon: ArrayLike, lat: ArrayLike, height: ArrayLike, orbit: Orbit | None = None

@@ -1,5 +1,7 @@
 """Fields of the XML files of a product, with errors that name the file and the field."""
 
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,6 +13,10 @@ from numpy.typing import NDArray
 from avalanche_assets.errors import SafeError
 
 ValueT = TypeVar("ValueT")
+
+LARGEST = sys.float_info.max
+LARGEST_INTEGER = 2**31 - 1
+_INSTANT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -30,13 +36,23 @@ class XmlNode:
         """The root element.
 
         Raises:
-            SafeError: The content is not well-formed XML.
+            SafeError: The content is not well-formed XML in UTF-8, or declares a document type, which no
+                product does: entities could expand without bounds or pull in other files.
         """
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
+        if b"<!DOCTYPE" in content:
+            raise SafeError(f"{file}: declares a document type (DTD); download the original")
+        # The encoding is fixed so that no other one can hide a document type from the line above.
+        parser = etree.XMLParser(
+            encoding="utf-8",
+            resolve_entities=False,
+            no_network=True,
+            remove_comments=True,
+            remove_pis=True,
+        )
         try:
             root = etree.fromstring(content, parser)
         except etree.XMLSyntaxError as error:
-            raise SafeError(f"{file}: not well-formed XML ({error}); download the product again") from error
+            raise SafeError(f"{file}: not well-formed XML ({error}); download it again") from error
         return cls(file, root)
 
     def nodes(self, path: str) -> list["XmlNode"]:
@@ -52,36 +68,68 @@ class XmlNode:
         """
         found = self.nodes(path)
         if not found:
-            raise SafeError(f"{self.file}: field {path} is missing; download the product again")
+            raise SafeError(f"{self.file}: field {path} is missing; download it again")
         return found[0]
 
     def text(self, path: str) -> str:
         """Text of the first element under `path`, without surrounding space."""
-        return (self.node(path).element.text or "").strip()
+        return self.node(path)._own_text
 
-    def number(self, path: str) -> float:
-        """A number.
+    def texts(self, path: str) -> tuple[str, ...]:
+        """Texts of all elements under `path`, possibly none."""
+        return tuple(node._own_text for node in self.nodes(path))
+
+    def number(self, path: str, low: float = -LARGEST, high: float = LARGEST) -> float:
+        """A finite number from `low` to `high`, both included.
 
         Raises:
-            SafeError: The field is missing or not a number.
+            SafeError: The field is missing, not a number or out of range.
         """
-        return self._converted(path, float)
+        return self._converted(path, lambda text: _bounded(float(text), low, high))
 
-    def integer(self, path: str) -> int:
+    def integer(self, path: str, low: int = -LARGEST_INTEGER, high: int = LARGEST_INTEGER) -> int:
         """A whole number; raises as `number`."""
-        return self._converted(path, int)
+        return self._converted(path, lambda text: _bounded(int(text), low, high))
 
     def time(self, path: str) -> np.datetime64:
-        """A UTC instant in nanoseconds; raises as `number`."""
-        return self._converted(path, lambda text: np.datetime64(text.removesuffix("Z"), "ns"))
+        """A UTC instant of this century in nanoseconds; raises as `number`."""
+        return self._converted(path, _instant)
 
     def numbers(self, path: str) -> NDArray[np.float64]:
-        """Space-separated numbers; raises as `number`."""
-        return self._converted(path, lambda text: np.array(text.split(), np.float64))
+        """Space-separated finite numbers, at least one; raises as `number`."""
+        return self._converted(path, _finite)
+
+    @property
+    def _own_text(self) -> str:
+        return (self.element.text or "").strip()
 
     def _converted(self, path: str, convert: Callable[[str], ValueT]) -> ValueT:
         text = self.text(path)
         try:
             return convert(text)
         except ValueError as error:
-            raise SafeError(f"{self.file}: field {path} cannot be read: {error}") from error
+            raise SafeError(
+                f"{self.file}: field {path} cannot be read: {str(error)[:200]}; download it again"
+            ) from error
+
+
+NumberT = TypeVar("NumberT", int, float)
+
+
+def _bounded(value: NumberT, low: NumberT, high: NumberT) -> NumberT:
+    if not low <= value <= high:  # nor is NaN
+        raise ValueError(f"{str(value)[:30]} is not from {low:g} to {high:g}")
+    return value
+
+
+def _instant(text: str) -> np.datetime64:
+    if not _INSTANT.fullmatch(text):
+        raise ValueError(f"{text!r} is not a date and time (2017-12-03T05:36:00.123456)")
+    return np.datetime64(text.removesuffix("Z"), "ns")
+
+
+def _finite(text: str) -> NDArray[np.float64]:
+    values = np.array(text.split(), np.float64)
+    if not (values.size and np.isfinite(values).all()):
+        raise ValueError("not a list of finite numbers")
+    return values

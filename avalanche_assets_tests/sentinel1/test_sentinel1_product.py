@@ -124,7 +124,7 @@ def test_missing_polarisation_is_named(tmp_path):
 
 
 def test_wrong_mode_is_named(tmp_path):
-    with pytest.raises(SafeError, match="mode is EW; only"):
+    with pytest.raises(SafeError, match=r"mode is EW \(Extra Wide swath\); only"):
         Product.open(write_tiny_safe(tmp_path, DN, mode="EW"))
 
 

@@ -4,6 +4,7 @@ The platform flies a great circle, so the zero-Doppler time of a point follows f
 and ground range are linear in each other, with a constant that differs from record to record.
 """
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -117,21 +118,37 @@ def _annotation(first_line, lines, samples, polarisation):
     )
 
 
-def _manifest(first_line, lines, ipf, mode, polarisations, datatake):
+def _manifest(first_line, lines, ipf, mode, product_type, platform, polarisations, datatake, cog, files):
     start = START_S + first_line * LINE_INTERVAL_S
     channels = "".join(
         f"<transmitterReceiverPolarisation>{name}</transmitterReceiverPolarisation>" for name in polarisations
     )
+    processing = (
+        '<processing name="GRD Post Processing" stop="2017-12-03T07:00:00"><facility>'
+        f'<software name="Sentinel-1 IPF" version="{ipf}"/></facility></processing>'
+    )
+    if cog:
+        # As the real twins: the conversion comes first and holds the chain of the original product.
+        processing = (
+            '<processing name="COG Conversion" stop="2024-05-01T00:00:00"><facility>'
+            '<software name="Sentinel-1 COGifier" version="001.00"/></facility>'
+            f"<resource>{processing}</resource></processing>"
+        )
+    objects = "".join(
+        f'<dataObject><byteStream size="{len(content)}"><fileLocation href="./{member}"/>'
+        f'<checksum checksumName="MD5">{hashlib.md5(content).hexdigest()}</checksum></byteStream></dataObject>'
+        for member, content in files.items()
+    )
     return (
-        f'<XFDU><processing><software name="COGifier" version="1.0"/>'
-        f'<software name="Sentinel-1 IPF" version="{ipf}"/></processing>'
-        f"<platform><number>B</number><instrumentMode><mode>{mode}</mode></instrumentMode></platform>"
+        f"<XFDU>{processing}"
+        f"<platform><number>{platform[2:]}</number><instrumentMode><mode>{mode}</mode></instrumentMode></platform>"
         "<orbitReference><orbitNumber>8510</orbitNumber><relativeOrbitNumber>139</relativeOrbitNumber>"
         "<pass>DESCENDING</pass></orbitReference>"
         f"<standAloneProductInformation><missionDataTakeID>{datatake}</missionDataTakeID>{channels}"
-        "<productType>GRD</productType></standAloneProductInformation>"
+        f"<productType>{product_type}</productType></standAloneProductInformation>"
         f"<acquisitionPeriod><startTime>{_stamp(start)}</startTime>"
-        f"<stopTime>{_stamp(start + (lines - 1) * LINE_INTERVAL_S)}</stopTime></acquisitionPeriod></XFDU>"
+        f"<stopTime>{_stamp(start + (lines - 1) * LINE_INTERVAL_S)}</stopTime></acquisitionPeriod>"
+        f"<dataObjectSection>{objects}</dataObjectSection></XFDU>"
     )
 
 
@@ -153,20 +170,28 @@ def write_tiny_safe(
     first_line: int = 0,
     ipf: str = "002.84",
     mode: str = "IW",
+    product_type: str = "GRD",
+    platform: str = "S1B",
     polarisations: tuple[str, ...] = ("VV", "VH"),
     datatake: int = 61000,
+    name: str | None = None,
+    cog: bool = False,
     zipped: bool = False,
+    compression: int = zipfile.ZIP_DEFLATED,
     omit: str = "nothing",
 ) -> Path:
-    """Writes a product whose both polarisations hold `dn`; sigma0 is (dn^2 - NOISE) / AMPLITUDE^2."""
+    """Writes a product whose both polarisations hold `dn`; sigma0 is (dn^2 - NOISE) / AMPLITUDE^2.
+
+    With `cog` it is the twin that the Copernicus Data Space makes: tiled ZSTD rasters with 0 as nodata.
+    """
     lines, samples = dn.shape
-    name = f"S1B_IW_GRDH_1SDV_TINY_{first_line:05d}"
+    name = name or f"{platform}_IW_GRDH_1SDV_TINY_{first_line:05d}{'_COG' if cog else ''}"
     root = folder / f"{name}.SAFE"
     (root / "annotation/calibration").mkdir(parents=True)
     (root / "measurement").mkdir()
-    (root / "manifest.safe").write_text(_manifest(first_line, lines, ipf, mode, polarisations, datatake))
+    layout = {"driver": "COG", "compress": "ZSTD", "nodata": 0} if cog else {"driver": "GTiff"}
     for channel in polarisations:
-        stem = f"s1b-iw-grd-{channel.lower()}-tiny"
+        stem = f"{platform.lower()}-iw-grd-{channel.lower()}-tiny"
         calibration = root / "annotation/calibration"
         (root / f"annotation/{stem}.xml").write_text(_annotation(first_line, lines, samples, channel))
         gains = {"sigmaNought": AMPLITUDE, "betaNought": AMPLITUDE / 2, "gamma": AMPLITUDE * 0.9}
@@ -175,9 +200,9 @@ def write_tiny_safe(
         noise = _vectors("noiseVector", {"noiseLut": NOISE}, samples, lines)
         (calibration / f"noise-{stem}.xml").write_text(noise)
         with rasterio.open(
-            root / f"measurement/{stem}.tiff",
+            root / f"measurement/{stem}{'-cog' if cog else ''}.tiff",
             "w",
-            driver="GTiff",
+            **layout,
             dtype="uint16",
             count=1,
             height=lines,
@@ -185,13 +210,18 @@ def write_tiny_safe(
             transform=rasterio.Affine.translation(0, 1),
         ) as dataset:
             dataset.write(dn.astype(np.uint16), 1)
+    members = {m.relative_to(root).as_posix(): m.read_bytes() for m in root.rglob("*") if m.is_file()}
+    text = _manifest(
+        first_line, lines, ipf, mode, product_type, platform, polarisations, datatake, cog, members
+    )
+    (root / "manifest.safe").write_text(text)
     for member in list(root.rglob("*")):
         if member.is_file() and omit in member.name:
             member.unlink()
     if not zipped:
         return root
     target = folder / f"{name}.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(target, "w", compression) as archive:
         for member in sorted(root.rglob("*")):
             archive.write(member, member.relative_to(folder))
     return target
