@@ -5,6 +5,7 @@ missing at either end, and a corridor may lie beside the swath or on a hole of t
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -128,19 +129,25 @@ def corridor_coverage(
         flags: `Visibility` bits of sigma0, maybe as float; shape of the grid.
         heights: Elevation model on the grid, NaN on its holes.
     """
-    imaged = (np.nan_to_num(flags, nan=NOT_IMAGED).astype(np.uint8) & NOT_IMAGED) == 0
-    holes = np.zeros(grid.shape, bool) if heights is None else np.isnan(heights)
-    return CorridorCoverage(
-        corridors["corridor_id"].to_numpy(object),
-        _window_shares(corridors, grid, imaged & ~holes),
-        _window_shares(corridors, grid, holes),
-    )
+    covered = _window_shares(corridors, grid, flags, _imaged)
+    holes = np.zeros_like(covered) if heights is None else _window_shares(corridors, grid, heights, np.isnan)
+    return CorridorCoverage(corridors["corridor_id"].to_numpy(object), covered, holes)
 
 
-def patch_holes(corridors: gpd.GeoDataFrame, grid: Grid, heights: NDArray[np.float32]) -> str:
-    """Which patch windows lie on holes of the elevation model, and what to do; empty without any."""
-    shares = _window_shares(corridors, grid, np.isnan(heights))
-    return _holes_message(corridors["corridor_id"].to_numpy(object), shares)
+def patch_holes(
+    corridors: gpd.GeoDataFrame, grid: Grid, heights: NDArray[np.float32], dem: Path | str
+) -> str:
+    """Which patch windows lie on holes of the elevation model, and what to do; empty without any.
+
+    Args:
+        corridors: `tables.CORRIDORS`.
+        grid: Analysis grid.
+        heights: Elevation model on the grid, NaN on its holes.
+        dem: The file, for the message.
+    """
+    shares = _window_shares(corridors, grid, heights, np.isnan)
+    message = _holes_message(corridors["corridor_id"].to_numpy(object), shares)
+    return f"{dem}: {message}" if message else ""
 
 
 def corridors_beyond_image(
@@ -177,18 +184,24 @@ def corridors_beyond_image(
     )
 
 
-def _window_shares(corridors: gpd.GeoDataFrame, grid: Grid, mask: Bools) -> Floats:
-    """The share of each patch window where a mask of the grid's shape is true."""
-    points = zip(corridors["deposit_x"], corridors["deposit_y"], strict=True)
-    windows = [grid.window_around(x, y) for x, y in points]
-    sums = np.pad(mask, ((1, 0), (1, 0))).cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)
-    top = np.array([window.row for window in windows], int)
-    left = np.array([window.col for window in windows], int)
-    size = windows[0].height if windows else 1
-    row, row_end = (np.clip(value, 0, grid.height) for value in (top, top + size))
-    col, col_end = (np.clip(value, 0, grid.width) for value in (left, left + size))
-    total = sums[row_end, col_end] - sums[row, col_end] - sums[row_end, col] + sums[row, col]
-    return np.asarray(total / size**2, np.float64)
+def _window_shares(
+    corridors: gpd.GeoDataFrame,
+    grid: Grid,
+    values: NDArray[Any],
+    chosen: Callable[[NDArray[Any]], Bools],
+) -> Floats:
+    """The share of each patch window's pixels whose values are chosen; beyond the grid none is."""
+    shares = []
+    for x, y in zip(corridors["deposit_x"], corridors["deposit_y"], strict=True):
+        window = grid.window_around(x, y)
+        rows = slice(max(window.row, 0), max(window.row + window.height, 0))
+        cols = slice(max(window.col, 0), max(window.col + window.width, 0))
+        shares.append(chosen(values[rows, cols]).sum() / (window.height * window.width))
+    return np.array(shares, np.float64)
+
+
+def _imaged(flags: NDArray[Any]) -> Bools:
+    return np.asarray((np.nan_to_num(flags, nan=NOT_IMAGED).astype(np.uint8) & NOT_IMAGED) == 0)
 
 
 def _holes_message(corridor_id: NDArray[np.object_], without_height: Floats) -> str:

@@ -8,9 +8,11 @@ Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), slice number; case
 are collected in issues 101, 112 and 233 of the s1ard project.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, combinations
 
 MAX_SHARED = timedelta(seconds=2)
 """Names carry whole seconds: neighbouring slices may seem to share up to this much time."""
@@ -69,8 +71,11 @@ class Dropped:
 
 def overlapping(candidates: Iterable[Candidate]) -> set[str]:
     """Names of the products that overlap some other one."""
-    items = list(candidates)
-    return {one.name for one in items for other in items if one is not other and one.overlaps(other)}
+    passes: dict[tuple[str, int], list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        passes[candidate.orbit].append(candidate)
+    pairs = chain.from_iterable(combinations(products, 2) for products in passes.values())
+    return {item.name for pair in pairs if pair[0].overlaps(pair[1]) for item in pair}
 
 
 def resolve_duplicates(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[Dropped]]:
@@ -82,16 +87,17 @@ def resolve_duplicates(candidates: Iterable[Candidate]) -> tuple[list[Candidate]
     Returns:
         Kept products in order of time; dropped ones in order of name. Every candidate is in one of the two.
     """
-    kept: list[Candidate] = []
+    preferred: dict[tuple[str, int], list[Candidate]] = defaultdict(list)
     dropped: list[Dropped] = []
     by_name = sorted(candidates, key=lambda candidate: candidate.name)
     for candidate in sorted(by_name, key=_merits, reverse=True):
-        better = next((one for one in kept if one.overlaps(candidate)), None)
+        of_pass = preferred[candidate.orbit]
+        better = next((one for one in of_pass if one.overlaps(candidate)), None)
         if better is None:
-            kept.append(candidate)
+            of_pass.append(candidate)
         else:
             dropped.append(Dropped(candidate.name, better.name, _reason(candidate, better)))
-    kept.sort(key=lambda candidate: (candidate.start, candidate.name))
+    kept = sorted(chain.from_iterable(preferred.values()), key=lambda item: (item.start, item.name))
     return kept, sorted(dropped, key=lambda item: item.name)
 
 

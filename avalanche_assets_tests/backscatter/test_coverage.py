@@ -91,11 +91,11 @@ def test_corridor_on_a_hole_is_named_with_the_remedy_and_counts_as_covered_elsew
     coverage = corridor_coverage(frame, GRID, flags, heights)
     assert coverage.fully.tolist() == [True, True, False]
     assert coverage.not_covered.tolist() == [False, False, True]
-    assert patch_holes(frame, GRID, heights) == coverage.summary()["elevation model"]
+    assert patch_holes(frame, GRID, heights, "dem.tif") == f"dem.tif: {coverage.summary()['elevation model']}"
     message = str(coverage.summary()["elevation model"])
     assert message.startswith("holes in the patches of 2 corridors, up to 100% of a patch: pierced, void; ")
     assert "fill the voids of terrain.dem" in message
-    assert patch_holes(frame.iloc[:1], GRID, heights) == ""
+    assert patch_holes(frame.iloc[:1], GRID, heights, "dem.tif") == ""
 
 
 def test_no_corridors_are_no_coverage():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import tiny_safe
@@ -10,6 +11,7 @@ from pyproj import Transformer
 from scipy.ndimage import gaussian_filter
 from tiny_safe import AMPLITUDE, NOISE, write_tiny_safe
 
+from avalanche_assets.backscatter.coverage import corridors_beyond_image
 from avalanche_assets.grid import Grid
 from avalanche_assets.sentinel1.mosaic import Sigma0, terrain_corrected_sigma0
 from avalanche_assets.sentinel1.orbit import Orbit
@@ -133,6 +135,33 @@ def test_one_slice_without_usable_noise_leaves_noise_in_the_whole_image(tmp_path
     assert not SliceStack.of(parts).denoisable
     sliced = terrain_corrected_sigma0(parts, product.orbit, DEM, GRID)
     np.testing.assert_allclose(sliced.vv, whole.vv + NOISE / AMPLITUDE**2, rtol=1e-5)
+
+
+def test_corridors_beyond_the_image_are_told_by_the_side_they_lie_on(tmp_path, uncut):
+    """Three slices of which the first and the last are missing."""
+    product, _ = uncut
+    stack = SliceStack.of([part for part in tiny_slices(tmp_path, (500, 1500)) if part.shape[0] == 1000])
+    points = {
+        "early": (300, 902e3),
+        "first": (505, 902e3),
+        "last": (1495, 902e3),
+        "late": (1900, 902e3),
+        "near": (1000, 899e3),
+        "far": (1000, 905e3),
+    }
+    lon, lat, height = np.transpose(
+        [tiny_safe.ground_point(tiny_safe.START_S + n * 1.5e-3, r, 800.0) for n, r in points.values()]
+    )
+    x, y = Transformer.from_crs("EPSG:4326", CRS, always_xy=True).transform(lon, lat)
+    columns = {"corridor_id": list(points), "deposit_x": x, "deposit_y": y, "deposit_elevation_m": height}
+    corridors = gpd.GeoDataFrame(columns, geometry=gpd.points_from_xy(x, y), crs=CRS)
+    beyond = corridors_beyond_image(corridors, GRID, stack, product.orbit)
+    assert beyond.before.tolist() == ["early"]
+    assert beyond.after.tolist() == ["late"]
+    assert beyond.beside.tolist() == ["near", "far"]
+    assert beyond.seconds_before == pytest.approx(200 * 1.5e-3, abs=1e-5)
+    assert beyond.seconds_after == pytest.approx(401 * 1.5e-3, abs=1e-5)
+    assert "at the north end" in beyond.summary()["missing before the first product"]
 
 
 # The simulation's products: its orbit, sub-swaths, and conversion records of degree 8 over relief
