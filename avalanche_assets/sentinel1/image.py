@@ -170,7 +170,24 @@ def open_image(
                 f"{name}: measurement has {dataset.shape} lines and samples, the annotation says "
                 f"{(image.lines, image.samples)}; download the product again"
             )
+        _require_whole(dataset, archive.size(archive.find("measurement", polarisation)))
         yield CalibratedImage(archive.name, dataset, factor, model, denoise, ipf >= FIRST_CLEAN_IPF)
+
+
+def _require_whole(dataset: DatasetReader, size: int) -> None:
+    """Checks that a file does not end before its last block: GDAL's direct reading does not notice.
+
+    Raises:
+        SafeError: It does.
+    """
+    (height, width), (lines, samples) = dataset.block_shapes[0], dataset.shape
+    place = f"{(samples - 1) // width}_{(lines - 1) // height}"
+    start, length = (dataset.get_tag_item(f"BLOCK_{name}_{place}", "TIFF", 1) for name in ("OFFSET", "SIZE"))
+    if start and int(start) + int(length) > size:  # blocks without data have no offset
+        raise SafeError(
+            f"{dataset.name}: measurement has {size} bytes of {int(start) + int(length)}; "
+            "download the product again"
+        )
 
 
 def _open(name: str) -> DatasetReader:

@@ -145,6 +145,16 @@ class SafeArchive:
             raise SafeError(f"{self.path}: {member} has more than {MAX_XML_BYTES} bytes; download it again")
         return content
 
+    def size(self, member: str) -> int:
+        """Bytes of one file, unpacked; raises as `read`."""
+        try:
+            if not self._zipped:
+                return (self.path / member).stat().st_size
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.getinfo(self.root + member).file_size
+        except (*ZIP_ERRORS, KeyError) as error:
+            raise SafeError(f"{self.path}: {member} is damaged ({error}); download it again") from error
+
     def verify(self) -> None:
         """Reads every file once and compares it with the checksums: MD5 of the manifest, CRC of a zip.
 

@@ -41,10 +41,10 @@ NEW_NOISE = (
 ).encode()
 BAD_TEXTS = [
     "", " ", "nan", "NaN", "inf", "-inf", "1e999", "-1", "0", "1e308", "-1e308", "1e-320", "abc", "None",
-    "9" * 400, "9" * 5000, "1 2", "1 nan 3", "0 0 0", "3 2 1", "1,5", "٣", "0x10", "1_0", "now", "today", "NaT",
-    "2017", "2017-13-45T99:99:99", "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999", "2017-12-03",
+    "9" * 400, "9" * 5000, "1 2", "1 nan 3", "0 0 0", "3 2 1", "1,5", "٣", "0x10", "1_0", "now", "today",
+    "NaT", "2017", "2017-13-45T99:99:99", "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999", "2017-12-03",
     "2099-12-03T05:36:00.000000Z", "2017-12-03T05:36:60", "2017-12-03T05:36:00+02:00", "1e5 " * 2000,
-    "\ud7ff", "\u0000".replace("\u0000", "�"), "999999999999999999999999",
+    "\ud7ff", "999999999999999999999999",
 ]  # fmt: skip
 
 
@@ -254,7 +254,7 @@ def test_records_that_contradict_the_grid_are_named(tmp_path):
     annotation = path / "annotation/s1b-iw-grd-vv-tiny.xml"
     annotation.write_text(annotation.read_text().replace("<sr0>900000.0</sr0>", "<sr0>890000.0</sr0>"))
     product = Product.open(path)
-    with pytest.raises(SafeError, match=r"coordinateConversion misses geolocationGrid by .* samples.*download"):
+    with pytest.raises(SafeError, match=r"coordinateConversion misses geolocationGrid by .*download"):
         product.locate(9.0, 46.0, 0.0)
 
 

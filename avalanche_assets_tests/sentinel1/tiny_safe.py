@@ -135,8 +135,8 @@ def _manifest(first_line, lines, ipf, mode, product_type, platform, polarisation
             f"<resource>{processing}</resource></processing>"
         )
     objects = "".join(
-        f'<dataObject><byteStream size="{len(content)}"><fileLocation href="./{member}"/>'
-        f'<checksum checksumName="MD5">{hashlib.md5(content).hexdigest()}</checksum></byteStream></dataObject>'
+        f'<dataObject><byteStream size="{len(content)}"><fileLocation href="./{member}"/><checksum '
+        f'checksumName="MD5">{hashlib.md5(content).hexdigest()}</checksum></byteStream></dataObject>'
         for member, content in files.items()
     )
     return (
