@@ -17,6 +17,10 @@ class SafeError(AvalancheError):
     """A Sentinel-1 product is damaged, incomplete or not of the supported kind."""
 
 
+class OrbitError(AvalancheError):
+    """An orbit file is damaged, or of another platform or time than the acquisition."""
+
+
 class CatalogueError(AvalancheError):
     """The acquisition catalogue or a product source cannot answer."""
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from avalanche_assets.assets.common import OWNERS, after, data_version, markdown_table
+from avalanche_assets.assets.common import OWNERS, after, data_version, markdown_table, rounded
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.catalogue.acquisitions import write_catalogue
 from avalanche_assets.files import write_text
@@ -94,22 +94,34 @@ def product_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"sentinel1", "json"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.all_dates,
         deps=[after(s1_products)],
     )
     def orbit_files(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
-        """The platform's path during one acquisition: state vectors and where they come from."""
-        from avalanche_assets.catalogue.safe_folder import acquisition_orbit
+        """The platform's path during one acquisition: the best state vectors there are, and their origin."""
+        from datetime import timedelta
 
-        day = context.partition_key
-        orbit = acquisition_orbit(pipeline.settings.source.folder, pipeline.catalogue.get(day))
+        from avalanche_assets.catalogue.orbits import POEORB_DAYS, pass_orbit
+        from avalanche_assets.catalogue.safe_folder import open_products
+
+        day, source = context.partition_key, pipeline.settings.source
+        acquisition = pipeline.catalogue.get(day)
+        chosen = pass_orbit(open_products(source.folder, acquisition), source.orbits)
+        orbit, file = chosen.orbit, chosen.file
         text = orbit.to_json()
         write_text(pipeline.layout.orbit_files(day), text)
+        later = f"POEORB, from {acquisition.date + timedelta(days=POEORB_DAYS)}"
+        apart = zip(("along", "across", "above"), chosen.from_annotation_m or (), strict=False)
         return dg.MaterializeResult(
             metadata={
                 "path": dg.MetadataValue.path(str(pipeline.layout.orbit_files(day))),
                 "source": orbit.source,
+                "file": orbit.file or "none: state vectors of the products",
+                "validity": f"{file.start} to {file.stop}" if file else "the products' images",
+                "more precise to expect": "none" if orbit.source == "POEORB" else later,
+                "annotated orbit": chosen.annotated_source or "origin not annotated",
+                **{f"from annotated orbit, {way} (m)": rounded(metres) for way, metres in apart},
                 "state vectors": len(orbit.times),
             },
             data_version=data_version(text),

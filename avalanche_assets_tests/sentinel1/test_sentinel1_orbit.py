@@ -1,5 +1,7 @@
 """Orbit polynomials."""
 
+from dataclasses import replace
+
 import numpy as np
 import tiny_safe
 
@@ -35,12 +37,25 @@ def test_scalar_time_gives_one_vector():
 
 
 def test_json_round_trip_keeps_every_bit():
-    orbit = circle()
+    orbit = replace(circle(), source="POEORB", file="a.EOF")
     restored = Orbit.from_json(orbit.to_json())
     assert restored.epoch == orbit.epoch
-    assert restored.source == orbit.source
+    assert (restored.source, restored.file) == (orbit.source, orbit.file)
     assert np.array_equal(restored.times, orbit.times)
     assert np.array_equal(restored.positions, orbit.positions)
+
+
+def test_displacement_is_told_along_across_and_above():
+    reference, moved = circle(0, 120), circle(30, 90)
+    up = moved.positions / np.linalg.norm(moved.positions, axis=1, keepdims=True)
+    # The path is a great circle: the right of it is the circle's axis.
+    shift = 3.0 * tiny_safe.FRAME[2] + 0.5 * up
+    moved = Orbit(moved.epoch, moved.times, moved.positions + shift)
+    found = moved.displacement(reference, np.array([0.0, 25.0, 60.0]))
+    np.testing.assert_allclose(found, np.tile([0.0, 3.0, 0.5], (3, 1)), atol=1e-6)
+    later = Orbit(reference.epoch, reference.times, tiny_safe.position(TIMES + 1e-4))
+    along = tiny_safe.RADIUS_M * tiny_safe.RATE * 1e-4
+    np.testing.assert_allclose(later.displacement(reference, 60.0), [along, 0.0, 0.0], atol=1e-6)
 
 
 def test_merged_orbit_spans_both_slices_and_counts_shared_states_once():
