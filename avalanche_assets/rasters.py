@@ -1,6 +1,6 @@
 """Rasters as Cloud-Optimized GeoTIFFs with named bands, units and provenance tags."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,8 @@ Floats = NDArray[np.float32]
 
 TILE_PX = 128
 """Side of a raster's tiles."""
+STREAM_PX = 8 * TILE_PX
+"""Side of the windows in which rasters are worked through, so that memory does not grow with the grid."""
 
 
 class BandWriter(Protocol):
@@ -35,8 +37,7 @@ def cog_writer(
     """Opens a sparse, ZSTD-compressed float32 Cloud-Optimized GeoTIFF for writing; it appears when complete.
 
     GDAL puts the directory of a file without overviews before its tiles, so tiles are written in any order as
-    they come, each once when windows are whole tiles. Tiles that are never written take no space and read as
-    NaN.
+    they come, each once when windows are whole tiles. Tiles without any value take no space and read as NaN.
 
     Args:
         path: Target file.
@@ -95,9 +96,7 @@ def write_cog(
         tags: Dataset tags.
     """
     with cog_writer(path, units, grid, tags) as write:
-        for window in grid.tiles(TILE_PX):
-            tile = {name: values[window.slices] for name, values in bands.items()}
-            write(window, {name: values for name, values in tile.items() if not np.isnan(values).all()})
+        write(Window(0, 0, grid.height, grid.width), bands)
 
 
 def read_bands(
@@ -151,6 +150,24 @@ def read_tags(path: Path) -> dict[str, str]:
     """
     with _opened(path) as dataset:
         return dict(dataset.tags())
+
+
+def common_tag(paths: Sequence[Path], name: str, remedy: str) -> str:
+    """The value of a tag that several rasters must agree on.
+
+    Args:
+        paths: One raster or more.
+        name: The tag.
+        remedy: What to do when they differ, for the message.
+
+    Raises:
+        TableError: A raster differs from the first one, or as `read_tags`.
+    """
+    expected = read_tags(paths[0]).get(name, "unknown")
+    for path in paths[1:]:
+        if (value := read_tags(path).get(name, "unknown")) != expected:
+            raise TableError(f"{path}: {name} is {value!r}, that of {paths[0]} is {expected!r}; {remedy}")
+    return expected
 
 
 @contextmanager

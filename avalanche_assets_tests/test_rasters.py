@@ -6,7 +6,7 @@ from rio_cogeo import cog_validate
 
 from avalanche_assets.errors import TableError
 from avalanche_assets.grid import Grid, Window
-from avalanche_assets.rasters import cog_writer, read_bands, read_grid, read_tags, write_cog
+from avalanche_assets.rasters import cog_writer, common_tag, read_bands, read_grid, read_tags, write_cog
 
 GRID = Grid("EPSG:32632", 20.0, 512_000.0, 5_120_000.0, 320, 576)
 UNITS = {"vv": "1", "vh": "1"}
@@ -117,3 +117,14 @@ def test_failed_write_leaves_the_old_raster(raster, bands):
         write_cog(raster, bands, GRID, {"vv": "1"})
     np.testing.assert_array_equal(read_bands(raster)["vv"], bands["vv"])
     assert list(raster.parent.iterdir()) == [raster]
+
+
+def test_rasters_that_disagree_on_a_tag_are_named_with_the_remedy(tmp_path, raster, bands):
+    same, other = tmp_path / "same.tif", tmp_path / "other.tif"
+    write_cog(same, bands, GRID, UNITS, {"products": "S1A_X"})
+    write_cog(other, bands, GRID, UNITS, {"products": "S1B_Y"})
+    assert common_tag([raster, same], "products", "keep one") == "S1A_X"
+    with pytest.raises(
+        TableError, match=r"other\.tif: products is 'S1B_Y', that of .*sigma0\.tif is 'S1A_X'; keep"
+    ):
+        common_tag([raster, same, other], "products", "keep one")

@@ -1,5 +1,7 @@
 """Backscatter: sigma0 of every acquisition, its snow-free reference, VV* and VH* of every winter date."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from avalanche_assets.assets.common import OWNERS, after, analysis_grid, data_version, note, picture, rounded
@@ -9,6 +11,11 @@ from avalanche_assets.files import sha256
 from avalanche_assets.resources.pipeline import Pipeline
 
 GROUP = "backscatter"
+NOISE_TAG = "thermal_noise"
+NOISE_REMEDY = (
+    "dates with and without thermal noise must not be mixed, VH would be biased; take out the dates whose "
+    "products were processed before IPF 2.50, or get them in a newer processing"
+)
 SIGMA0_UNITS = {"vv": "1", "vh": "1", "flags": "bit flags"}
 
 
@@ -19,7 +26,7 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
         group_name=GROUP,
         owners=OWNERS,
         kinds={"sentinel1", "cog"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.all_dates,
         deps=[after(asset) for asset in upstream],
     )
@@ -28,12 +35,13 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
 
         Only the blocks that corridor patches need are filled, unless `backscatter.full_swath` is set.
         """
+        from avalanche_assets.backscatter.coverage import corridor_coverage, corridors_beyond_image
         from avalanche_assets.catalogue.safe_folder import ipf_text, open_products
         from avalanche_assets.patches.cutting import wanted_squares
         from avalanche_assets.rasters import cog_writer, read_bands, read_grid
         from avalanche_assets.sentinel1.mosaic import sigma0_tiles
         from avalanche_assets.sentinel1.orbit import Orbit
-        from avalanche_assets.sentinel1.sampling import PART_PX
+        from avalanche_assets.sentinel1.sampling import EQUIVALENT_LOOKS, PART_PX
         from avalanche_assets.sentinel1.slices import SliceStack
         from avalanche_assets.tables import CORRIDORS, read_geotable
 
@@ -41,19 +49,32 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
         stack = SliceStack.of(open_products(settings.source.folder, pipeline.catalogue.get(day)))
         orbit = Orbit.from_json(layout.orbit_files(day).read_text(encoding="utf-8"))
         grid, heights = read_grid(layout.dem), read_bands(layout.dem)["elevation"]
-        wanted = None
-        if not settings.backscatter.full_swath:
-            wanted = wanted_squares(read_geotable(layout.corridors, CORRIDORS), grid, PART_PX)
+        corridors = read_geotable(layout.corridors, CORRIDORS)
+        wanted = None if settings.backscatter.full_swath else wanted_squares(corridors, grid, PART_PX)
+        flattened = settings.backscatter.terrain_flattening
         tags = {
             "products": " ".join(product.name for product in stack.products),
             "ipf": " ".join(sorted({ipf_text(product.ipf_version) for product in stack.products})),
             "orbit_source": orbit.source,
-            "thermal_noise": "removed" if stack.denoisable else "not removed: not annotated",
+            "orbit_file": orbit.file or "none",
+            "convention": "gamma0, terrain flattened" if flattened else "sigma0, ellipsoid",
+            "equivalent_looks": str(EQUIVALENT_LOOKS[grid.resolution]),
+            NOISE_TAG: "removed" if stack.denoisable else "not removed: not annotated",
         }
         with cog_writer(layout.sigma0(day), SIGMA0_UNITS, grid, tags) as write:
             for tile in sigma0_tiles(stack, orbit, heights, grid, wanted):
-                write(tile.window, {"vv": tile.vv, "vh": tile.vh, "flags": tile.flags})
-        return _sigma0_result(pipeline, day, tags)
+                bands = {"vv": tile.vv, "vh": tile.vh}
+                if flattened:
+                    factor = read_bands(layout.track_geometry, ["flattening"], tile.window)["flattening"]
+                    bands = {name: power * factor for name, power in bands.items()}
+                write(tile.window, {**bands, "flags": tile.flags})
+        flags = read_bands(layout.sigma0(day), ["flags"])["flags"]
+        report = {
+            **tags,
+            **corridor_coverage(corridors, grid, flags, heights).summary(),
+            **corridors_beyond_image(corridors, grid, stack, orbit).summary(),
+        }
+        return _sigma0_result(pipeline, day, report)
 
     return sigma0
 
@@ -83,14 +104,14 @@ def sigma0_from_rasters(
         name = pipeline.catalogue.get(day).products[0]
         bands = read_ready_made(source.folder / name, grid, source.raster_scale, source.raster_incidence_unit)
         stored = {"vv": bands["vv"], "vh": bands["vh"], "flags": np.zeros(grid.shape, np.float32)}
-        tags = {"products": name}
+        tags = {"products": name, NOISE_TAG: "as delivered"}
         write_cog(pipeline.layout.sigma0(day), stored, grid, SIGMA0_UNITS, tags)
         return _sigma0_result(pipeline, day, tags)
 
     return sigma0
 
 
-def _sigma0_result(pipeline: Pipeline, day: str, tags: dict[str, str]) -> dg.MaterializeResult:
+def _sigma0_result(pipeline: Pipeline, day: str, report: Mapping[str, int | str]) -> dg.MaterializeResult:
     import numpy as np
 
     from avalanche_assets.rasters import read_bands, read_grid
@@ -98,15 +119,16 @@ def _sigma0_result(pipeline: Pipeline, day: str, tags: dict[str, str]) -> dg.Mat
     from avalanche_assets.reporting.style import png
 
     path = pipeline.layout.sigma0(day)
-    bands = read_bands(path)
+    median_vh = np.nanmedian(read_bands(path, ["vh"])["vh"])
+    vv = read_bands(path, ["vv"])["vv"]
     return dg.MaterializeResult(
         metadata={
             "dagster/uri": str(path),
-            "filled (share)": rounded(np.isfinite(bands["vv"]).mean()),
-            "median VV (dB)": rounded(10 * np.log10(np.nanmedian(bands["vv"]))),
-            "median VH (dB)": rounded(10 * np.log10(np.nanmedian(bands["vh"]))),
-            **tags,
-            "sigma0": picture(png(sigma0_map(bands["vv"], read_grid(path), "VV", note(pipeline, day)))),
+            "filled (share)": rounded(np.isfinite(vv).mean()),
+            "median VV (dB)": rounded(10 * np.log10(np.nanmedian(vv))),
+            "median VH (dB)": rounded(10 * np.log10(median_vh)),
+            **report,
+            "sigma0": picture(png(sigma0_map(vv, read_grid(path), "VV", note(pipeline, day)))),
         },
         data_version=data_version(sha256(path)),
     )
@@ -128,7 +150,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
         import numpy as np
 
         from avalanche_assets.backscatter.star import reference_median
-        from avalanche_assets.rasters import read_bands, read_grid, write_cog
+        from avalanche_assets.rasters import STREAM_PX, cog_writer, common_tag, read_bands, read_grid
         from avalanche_assets.reporting.figures import sigma0_map
         from avalanche_assets.reporting.style import png
 
@@ -146,10 +168,15 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
             raise TableError(
                 f"{layout.sigma0(wanted[0])}: none of the {role} dates {wanted} has sigma0; materialise it"
             )
-        stack = [read_bands(layout.sigma0(day), ["vv", "vh"]) for day in days]
-        median = {name: reference_median([bands[name] for bands in stack]) for name in ("vv", "vh")}
         path, grid = layout.reference_sigma0(season), read_grid(layout.sigma0(days[0]))
-        write_cog(path, median, grid, {"vv": "1", "vh": "1"}, {"dates": " ".join(days)})
+        noise = common_tag([layout.sigma0(day) for day in days], NOISE_TAG, NOISE_REMEDY)
+        tags = {"dates": " ".join(days), NOISE_TAG: noise}
+        with cog_writer(path, {"vv": "1", "vh": "1"}, grid, tags) as write:
+            for window in grid.tiles(STREAM_PX):
+                stack = [read_bands(layout.sigma0(day), ["vv", "vh"], window) for day in days]
+                medians = {name: reference_median([bands[name] for bands in stack]) for name in ("vv", "vh")}
+                write(window, medians)
+        median = read_bands(path, ["vv"])
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(path),
@@ -179,18 +206,23 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
         import numpy as np
 
         from avalanche_assets.backscatter.star import ratio_db
-        from avalanche_assets.rasters import read_bands, read_grid, write_cog
+        from avalanche_assets.rasters import STREAM_PX, cog_writer, common_tag, read_bands, read_grid
         from avalanche_assets.reporting.figures import star_map
         from avalanche_assets.reporting.style import png
 
         day, layout = context.partition_key, pipeline.layout
         season = pipeline.catalogue.get(day).season
-        current = read_bands(layout.sigma0(day), ["vv", "vh"])
-        reference = read_bands(layout.reference_sigma0(season), ["vv", "vh"])
-        star = {f"{name}_star": ratio_db(current[name], reference[name]) for name in ("vv", "vh")}
-        path, grid = layout.vv_vh_star(day), read_grid(layout.sigma0(day))
-        tags = {"season": season, "reference": pipeline.settings.season.reference}
-        write_cog(path, star, grid, {"vv_star": "dB", "vh_star": "dB"}, tags)
+        current, reference = layout.sigma0(day), layout.reference_sigma0(season)
+        noise = common_tag([current, reference], NOISE_TAG, NOISE_REMEDY)
+        path, grid = layout.vv_vh_star(day), read_grid(current)
+        tags = {"season": season, "reference": pipeline.settings.season.reference, NOISE_TAG: noise}
+        with cog_writer(path, {"vv_star": "dB", "vh_star": "dB"}, grid, tags) as write:
+            for window in grid.tiles(STREAM_PX):
+                power, snow_free = (
+                    read_bands(raster, ["vv", "vh"], window) for raster in (current, reference)
+                )
+                write(window, {f"{name}_star": ratio_db(power[name], snow_free[name]) for name in power})
+        star = read_bands(path)
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(path),

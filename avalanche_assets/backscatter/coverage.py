@@ -4,8 +4,10 @@ Whether the products of a date abut says nothing about whether they reach all co
 missing at either end, and a corridor may lie beside the swath or on a hole of the elevation model.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np

@@ -23,6 +23,12 @@ Flags = NDArray[np.uint8]
 
 PART_PX = 16
 """Cells are wanted or not by squares of 16 x 16: a quarter of a block's side."""
+EQUIVALENT_LOOKS = {10.0: 6.0, 20.0: 7.6}
+"""Resolution of the grid to the equivalent looks of a cell on level ground: mean squared over variance.
+
+Measured with simulated speckle of 4.4 looks at the products' 20 x 22 m; neighbouring pixels are correlated,
+so that four of them are not worth 17.6 looks.
+"""
 MAX_PIECES = 64
 """Record intervals that a block may meet: 1.3 km are 0.2 s, the records some 0.5 s or more apart."""
 

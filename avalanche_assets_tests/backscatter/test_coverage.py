@@ -33,6 +33,7 @@ def test_shares_are_those_counted_pixel_by_pixel():
     rng = np.random.default_rng(1)
     flags = rng.integers(0, 32, GRID.shape).astype(np.uint8)
     heights = np.where(rng.random(GRID.shape) < 0.1, np.nan, 1500.0).astype(np.float32)
+    flags[np.isnan(heights)] = Visibility.OUTSIDE
     places = {f"c{i}": (int(r), int(c)) for i, (r, c) in enumerate(rng.integers(32, 224, (20, 2)))}
     coverage = corridor_coverage(corridors(places), GRID, flags, heights)
     for index, (row, col) in enumerate(places.values()):
