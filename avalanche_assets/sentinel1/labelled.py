@@ -67,7 +67,7 @@ def labelled_window(
             "absolute_orbit": product.absolute_orbit,
             "relative_orbit": product.relative_orbit,
             "orbit_direction": product.direction,
-            "orbit_source": f"{product.orbit.source} ({product.annotation.orbit_source})",
+            "orbit_source": f"{product.orbit.source} ({product.annotation.orbit_source})".removesuffix(" ()"),
             "ipf_version": "{}.{:02d}".format(*product.ipf_version),
             "denoised": int(denoise and product.denoisable),
         },
