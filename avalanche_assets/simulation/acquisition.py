@@ -13,12 +13,13 @@ from avalanche_assets.simulation.backscatter_model import Ground, background_sig
 from avalanche_assets.simulation.calendar import RELATIVE_ORBIT, PredictedPass
 from avalanche_assets.simulation.facets import Facets, pad_grid
 from avalanche_assets.simulation.landscape import Landscape
+from avalanche_assets.simulation.orbit import annotated_orbit
 from avalanche_assets.simulation.radiometry import incidence_at, is_old_format
 from avalanche_assets.simulation.rendering import View, render
 from avalanche_assets.simulation.safe_writer import write_product
 from avalanche_assets.simulation.scene import place_nodes
 from avalanche_assets.simulation.slices import Slice
-from avalanche_assets.simulation.track import Track, date_orbit, scene_extent, slice_bounds
+from avalanche_assets.simulation.track import Track, date_orbit, date_random, scene_extent, slice_bounds
 from avalanche_assets.simulation.weather import Weather
 
 Floats = NDArray[np.float64]
@@ -60,9 +61,10 @@ def simulate_acquisition(
     """
     track = scene.track
     key = scene.seed * 100_000 + date_pass.date.toordinal() % 100_000
-    random = np.random.default_rng([scene.seed, date_pass.date.toordinal()])
+    random = date_random(scene.seed, date_pass.date)
     elevation = scene.ground.landscape.elevation
     orbit = date_orbit(track, date_pass.date, random)
+    annotated = annotated_orbit(orbit, np.random.default_rng([scene.seed, date_pass.date.toordinal(), 1]))
     extent = scene_extent(orbit, scene.facets, elevation, scene.padding)
     geometry = track.geometry(orbit, extent, random)
     centre = incidence_at(geometry, np.array([geometry.lines / 2]), np.array([geometry.samples / 2]))
@@ -89,6 +91,7 @@ def simulate_acquisition(
             last=last,
             radiometry=track.radiometry(geometry, first, last, is_old_format(date_pass.date)),
             height_model=height_model(scene.ground.landscape),
+            annotated=annotated,
         )
         paths.append(write_product(folder, item, render(view, item), compress=not scene.fill_swath))
     return paths

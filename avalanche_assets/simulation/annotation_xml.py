@@ -95,7 +95,7 @@ def _header(item: Slice, polarisation: str) -> str:
 
 def _general_annotation(item: Slice) -> str:
     geometry = item.geometry
-    orbit = geometry.orbit
+    orbit = item.annotated or geometry.orbit
     heights = [
         node("terrainHeight", node("azimuthTime", _instant(item, time)), node("value", exact(height)))
         for time, height in zip(geometry.records.times, geometry.records.terrain_height, strict=True)
@@ -173,7 +173,7 @@ def _image_annotation(item: Slice) -> str:
             node("ellipsoidSemiMinorAxis", exact(6356752.314245)),
             node("bistaticDelayCorrectionApplied", "true"),
             node("topsFilterConvention", "Only Echo Lines"),
-            node("orbitSource", "Auxiliary"),
+            node("orbitSource", "Downlink" if item.annotated else "Auxiliary"),
             node("attitudeSource", "Auxiliary"),
         ),
     )

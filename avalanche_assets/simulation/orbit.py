@@ -2,7 +2,8 @@
 
 A circular orbit of the mission's radius and inclination is enough: within one scene it bends and turns like
 the real one. Ascending node and phase are solved so that the scene centre is imaged at the overpass time at
-the wanted incidence. Real passes repeat within a tube of about 100 m, hence a small offset each date.
+the wanted incidence. Real passes repeat within a tube of about 100 m, hence a small offset each date. The
+annotations know the orbit to some decimetres only, as real ones made from on-board navigation do.
 
 Source: Sentinel-1 mission orbit (semi-major axis 7,071 km, inclination 98.18 deg, 175 orbits in 12 days);
 orbital tube of 100 m (rms): Sentinel-1 Product Specification; zero-Doppler condition as in
@@ -25,10 +26,12 @@ INCLINATION_DEG = 98.18
 GRAVITY_M3_S2 = 3.986004418e14
 EARTH_ROTATION_RAD_S = 7.2921151467e-5
 
-STATE_VECTORS = 16
+STATE_VECTORS = 20
 STATE_VECTOR_STEP_S = 10.0
 TUBE_M = 35.0
 """Standard deviation of the offset from the nominal orbit in each of two directions."""
+ANNOTATION_ERROR_M = 0.2
+"""Standard deviation of the annotated orbit's error in each of three directions."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,14 @@ class NominalPass:
     positions: Floats
 
     def orbit(self, overpass: np.datetime64, offset_m: tuple[float, float] = (0.0, 0.0)) -> Orbit:
-        """The orbit of one date as its annotation will tell it, positions to the millimetre.
+        """The orbit that is flown on one date, positions to the millimetre.
 
         Args:
             overpass: Instant of time 0, UTC.
             offset_m: Displacement upwards and to the right of the flight direction in metres.
         """
         nominal = Orbit(overpass, self.times, self.positions)
-        velocities = nominal.velocity(self.times)
-        up = _unit(self.positions)
-        right = _unit(np.cross(velocities, self.positions))
-        moved = self.positions + offset_m[0] * up + offset_m[1] * right
-        return Orbit(overpass, self.times, np.round(moved, 3))
+        return _moved(nominal, 0.0, offset_m[1], offset_m[0])
 
 
 def solve_pass(
@@ -93,6 +92,21 @@ def tube_offset(random: np.random.Generator) -> tuple[float, float]:
     """One date's displacement from the nominal orbit, metres upwards and to the right, inside the tube."""
     radial, across = np.clip(random.normal(0.0, TUBE_M, 2), -70.0, 70.0)
     return float(radial), float(across)
+
+
+def annotated_orbit(orbit: Orbit, random: np.random.Generator) -> Orbit:
+    """An orbit as the annotation of its products knows it: off by some decimetres in every direction."""
+    along, right, up = random.normal(0.0, ANNOTATION_ERROR_M, 3)
+    return _moved(orbit, float(along), float(right), float(up))
+
+
+def _moved(orbit: Orbit, along_m: float, right_m: float, up_m: float) -> Orbit:
+    """An orbit displaced by constant distances, positions to the millimetre."""
+    velocities = orbit.velocity(orbit.times)
+    up = _unit(orbit.positions)
+    right = _unit(np.cross(velocities, orbit.positions))
+    moved = orbit.positions + along_m * _unit(velocities) + right_m * right + up_m * up
+    return Orbit(orbit.epoch, orbit.times, np.round(moved, 3))
 
 
 def _position(times: Floats, node: float, argument: float) -> Floats:

@@ -1,8 +1,8 @@
 """A whole simulated season in a folder, as a real service would deliver it, with settings to run on it.
 
-``OUT/dem.tif``, ``OUT/products/*.zip`` and ``OUT/inventory`` are inputs of the pipeline,
-``OUT/avalanche.toml`` its settings; ``OUT/truth`` is for tests and evaluation only. ``OUT/simulation.json``
-tells what was simulated and is completed last.
+``OUT/dem.tif``, ``OUT/products/*.zip``, ``OUT/orbits/*.EOF`` and ``OUT/inventory`` are inputs of the
+pipeline, ``OUT/avalanche.toml`` its settings; ``OUT/truth`` is for tests and evaluation only.
+``OUT/simulation.json`` tells what was simulated and is completed last.
 """
 
 import json
@@ -35,13 +35,14 @@ from avalanche_assets.simulation.corridors import SimulatedCorridor, clear_fores
 from avalanche_assets.simulation.facets import build_facets
 from avalanche_assets.simulation.inventory_files import write_inventory, write_truth
 from avalanche_assets.simulation.landscape import Landscape, landscape_from_dem, synthetic_landscape
+from avalanche_assets.simulation.orbit_file_writer import write_orbit_files
 from avalanche_assets.simulation.radiometry import is_old_format
 from avalanche_assets.simulation.sizes import SIZES, Size, SizeName
 from avalanche_assets.simulation.template import TemplateTrack, read_template
 from avalanche_assets.simulation.track import SyntheticTrack, Track
 from avalanche_assets.simulation.weather import Weather, Winter, simulate_winter
 
-SIMULATION_VERSION = 2
+SIMULATION_VERSION = 3
 """Raised when the same parameters give other data."""
 CRS = "EPSG:32632"
 LONGITUDES = (3.0, 15.0)
@@ -50,7 +51,7 @@ RESOLUTION_M = 20.0
 CENTRE = (335_000.0, 5_007_500.0)
 """Where the synthetic terrain lies: about 45.2 N, 6.9 E, upper Maurienne."""
 WORKERS = 2
-OWN_NAMES = ("products", "inventory", "truth", "dem.tif", "avalanche.toml", "simulation.json")
+OWN_NAMES = ("products", "orbits", "inventory", "truth", "dem.tif", "avalanche.toml", "simulation.json")
 
 Progress = Callable[[str], None]
 
@@ -110,8 +111,9 @@ def simulate_season(
     )
     scene = _scene(nature, chosen, track, seed)
     products = _simulate_products(out / "products", scene, passes, nature.winter, progress)
+    orbits = write_orbit_files(out / "orbits", track, passes, seed)
     write_text(settings_path, _settings_text(chosen, track, seed))
-    _write_report(out, parameters, track, passes, products)
+    _write_report(out, parameters, track, passes, products, orbits)
     progress(f"simulated season in {out}: {len(products)} acquisitions, {_elapsed(begin)}")
     return settings_path
 
@@ -150,6 +152,11 @@ def _is_complete(out: Path, parameters: dict[str, Any]) -> bool:
             for acquisition in report["acquisitions"]
             for name in acquisition["products"]
         )
+        and all(
+            (out / "orbits" / acquisition["orbit_file"]).exists()
+            for acquisition in report["acquisitions"]
+            if acquisition["orbit_file"]
+        )
     )
 
 
@@ -168,7 +175,7 @@ def _make_room(out: Path, parameters: dict[str, Any]) -> None:
         for name in present:
             path = out / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for name in ("products", "inventory", "truth"):
+    for name in ("products", "orbits", "inventory", "truth"):
         (out / name).mkdir(parents=True, exist_ok=True)
     for leftover in (out / "products").glob(".*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -287,7 +294,7 @@ def _settings_text(size: Size, track: Track, seed: int) -> str:
         "data_root": "data",
         "simulated": True,
         "track": {"relative_orbit": track.relative_orbit, "direction": track.direction},
-        "source": {"kind": "safe_folder", "folder": "products"},
+        "source": {"kind": "safe_folder", "folder": "products", "orbits": "orbits"},
         "terrain": {"dem": "dem.tif", "vertical_datum": "ellipsoidal"},
         "grid": {"crs": CRS, "resolution_m": int(RESOLUTION_M)},
         "inventory": {
@@ -307,6 +314,7 @@ def _write_report(
     track: Track,
     passes: Sequence[PredictedPass],
     products: Sequence[Sequence[Path]],
+    orbits: Sequence[Path | None],
 ) -> None:
     report = {
         "parameters": parameters,
@@ -322,8 +330,9 @@ def _write_report(
                 "role": "reference" if item.date.month in (8, 9) else "winter",
                 "noise_format": "IPF 2.84" if is_old_format(item.date) else "IPF 2.90",
                 "products": [path.name for path in paths],
+                "orbit_file": orbit.name if orbit else None,
             }
-            for item, paths in zip(passes, products, strict=True)
+            for item, paths, orbit in zip(passes, products, orbits, strict=True)
         ],
     }
     write_text(out / "simulation.json", json.dumps(report, indent=1) + "\n")

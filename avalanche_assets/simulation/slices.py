@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.simulation.image_geometry import ImageGeometry, geodetic
 from avalanche_assets.simulation.radiometry import Radiometry, sight_angles
 
@@ -53,6 +54,7 @@ class Slice:
         last: Line after its last one.
         radiometry: Look-up tables of the slice.
         height_model: Terrain, for the tie points.
+        annotated: Orbit that the annotation tells; None for the one that was flown.
     """
 
     platform: str
@@ -66,6 +68,7 @@ class Slice:
     last: int
     radiometry: Radiometry
     height_model: HeightModel
+    annotated: Orbit | None = None
 
     @property
     def lines(self) -> int:

@@ -146,6 +146,11 @@ def scene_extent(orbit: Orbit, facets: Facets, elevation: Floats32, padding: int
     )
 
 
+def date_random(seed: int, day: date) -> np.random.Generator:
+    """Where the chance of one date comes from; `date_orbit` takes the first draws."""
+    return np.random.default_rng([seed, day.toordinal()])
+
+
 def date_orbit(track: Track, day: date, random: np.random.Generator) -> Orbit:
     """The orbit of one date: the nominal one, displaced inside the orbital tube."""
     return track.nominal.orbit(track.overpass(day), tube_offset(random))

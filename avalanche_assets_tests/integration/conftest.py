@@ -89,7 +89,7 @@ class Deployment:
 
     def copy(self, folder: Path, forget: Forget = lambda asset, partition: False) -> "Deployment":
         """The same deployment elsewhere, without the partitions to forget; products are links."""
-        for name in ("data", "inventory"):
+        for name in ("data", "inventory", "orbits"):
             shutil.copytree(self.folder / name, folder / name)
         for name in ("dem.tif", self.settings_file.name):
             shutil.copy(self.folder / name, folder)

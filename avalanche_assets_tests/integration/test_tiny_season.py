@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import rasterio
 from scipy import ndimage
 from shapely.geometry import Point, box
 from sklearn.metrics import roc_auc_score
@@ -276,6 +277,19 @@ def test_unzipped_product_gives_the_same_sigma0(tiny_season, tmp_path):
     stored = read_bands(layout.sigma0(day))
     np.testing.assert_array_equal(result.vv, stored["vv"])
     np.testing.assert_array_equal(result.vh, stored["vh"])
+
+
+def test_every_date_records_the_best_orbit_there_is(tiny_season):
+    layout, orbits = tiny_season.layout, {}
+    for day in tiny_season.catalogue.dates():
+        orbits[day] = Orbit.from_json(layout.orbit_files(day).read_text(encoding="utf-8"))
+        with rasterio.open(layout.sigma0(day)) as dataset:
+            assert dataset.tags()["orbit_source"] == orbits[day].source
+    assert [orbit.source for orbit in orbits.values()] == (
+        ["POEORB"] * 5 + ["annotation"] + ["POEORB"] * 3 + ["RESORB"]
+    )
+    names = {path.name for path in (tiny_season.folder / "orbits").iterdir()}
+    assert {orbit.file for orbit in orbits.values()} - {""} == names
 
 
 # Labels

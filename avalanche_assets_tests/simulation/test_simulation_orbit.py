@@ -12,6 +12,7 @@ from avalanche_assets.sentinel1.geocoding import (
     incidence_deg,
     zero_doppler,
 )
+from avalanche_assets.sentinel1.orbit_file import OrbitFile, read_orbit_file
 from avalanche_assets.simulation.calendar import MISSING_DATES, PASSES, reference_passes, winter_passes
 from avalanche_assets.simulation.image_geometry import (
     ImageGeometry,
@@ -19,7 +20,14 @@ from avalanche_assets.simulation.image_geometry import (
     fit_records,
     geodetic,
 )
-from avalanche_assets.simulation.orbit import TUBE_M, solve_pass, tube_offset
+from avalanche_assets.simulation.orbit import (
+    ANNOTATION_ERROR_M,
+    TUBE_M,
+    annotated_orbit,
+    solve_pass,
+    tube_offset,
+)
+from avalanche_assets.simulation.orbit_file_writer import write_orbit_file
 
 OVERPASS = np.datetime64("2018-01-03T05:43:30", "ns")
 
@@ -62,9 +70,9 @@ def test_offset_moves_the_platform_by_its_length_and_stays_in_the_tube():
     assert offsets.std() == pytest.approx(TUBE_M, rel=0.15)
 
 
-def test_state_vectors_are_sixteen_and_ten_seconds_apart():
+def test_state_vectors_are_ten_seconds_apart_around_the_overpass():
     orbit = solve_pass(6.9, 45.2, 1800.0, 39.0).orbit(OVERPASS)
-    assert len(orbit.times) == 16
+    assert (orbit.times[0], orbit.times[-1]) == (-95.0, 95.0)
     np.testing.assert_allclose(np.diff(orbit.times), 10.0)
 
 
@@ -137,3 +145,26 @@ def test_cropped_records_say_the_same(image, first, ground):
         expected = np.polynomial.polynomial.polyval(first + ground, whole)
         assert np.polynomial.polynomial.polyval(ground, part) == pytest.approx(expected, abs=1e-5)
     np.testing.assert_allclose(cropped.to_ground[:, 0], image.records.to_ground[:, 0] - first)
+
+
+@pytest.mark.parametrize("source", ["POEORB", "RESORB"])
+def test_orbit_file_holds_the_orbit_that_was_flown(tmp_path, source):
+    flown = solve_pass(6.9, 45.2, 1800.0, 39.0).orbit(OVERPASS, (30.0, -40.0))
+    path = write_orbit_file(tmp_path, flown, source, "S1B")
+    named = OrbitFile.named(path)
+    # Two full slices: the longest images that are simulated.
+    start, stop = OVERPASS - np.timedelta64(26, "s"), OVERPASS + np.timedelta64(26, "s")
+    assert (named.platform, named.source, named.covers(start, stop)) == ("S1B", source, True)
+    read = read_orbit_file(path, "S1B", start, stop)
+    # State vectors are rounded to the millimetre before they are flown.
+    assert abs(read.displacement(flown, np.linspace(50.0, 102.0, 20))).max() < 2e-3
+    assert read.source == source
+
+
+def test_annotated_orbit_is_off_by_decimetres():
+    flown = solve_pass(6.9, 45.2, 1800.0, 39.0).orbit(OVERPASS)
+    off = [
+        annotated_orbit(flown, np.random.default_rng(seed)).displacement(flown, 0.0) for seed in range(100)
+    ]
+    np.testing.assert_allclose(np.std(off, axis=0), ANNOTATION_ERROR_M, rtol=0.25)
+    assert np.abs(off).max() < 1.0

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from rasterio.features import rasterize
 
+from avalanche_assets.catalogue.orbits import pass_orbit
 from avalanche_assets.errors import SafeError, SettingsError, TerrainError
 from avalanche_assets.rasters import read_bands, read_grid
+from avalanche_assets.sentinel1.geocoding import geodetic_to_ecef, zero_doppler
 from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.slices import SliceStack
-from avalanche_assets.sentinel1.visibility import track_geometry
+from avalanche_assets.sentinel1.track_geometry import track_geometry
 from avalanche_assets.settings import load_settings
 from avalanche_assets.simulation.season import simulate_season
 from avalanche_assets.simulation.sizes import SIZES
@@ -52,12 +54,37 @@ def test_settings_load_and_point_to_the_files(season):
     assert settings.track.relative_orbit == 139
     for path in (
         settings.source.folder,
+        settings.source.orbits,
         settings.terrain.dem,
         settings.inventory.corridors,
         settings.inventory.events,
     ):
         assert path.exists()
     assert settings.data_root == out.resolve() / "data"
+
+
+def test_orbit_files_are_precise_but_for_the_last_date_and_one_without(season):
+    out, _ = season
+    kinds, grid_errors_us = [], {}
+    for item in acquisitions(out):
+        products = [Product.open(out / "products" / name) for name in item["products"]]
+        chosen = pass_orbit(products, out / "orbits")
+        kinds.append(chosen.orbit.source)
+        assert chosen.orbit.file == (item["orbit_file"] or "")
+        for name, orbit in (("chosen", chosen.orbit), ("annotated", products[0].orbit)):
+            errors = [grid_error_us(product, orbit) for product in products]
+            grid_errors_us.setdefault((name, chosen.orbit.source), []).append(max(errors))
+    assert kinds == ["POEORB"] * 5 + ["annotation"] + ["POEORB"] * 3 + ["RESORB"]
+    # The grid is of the orbit that was flown, in whole microseconds; decimetres are tens of them.
+    assert max(grid_errors_us["chosen", "POEORB"] + grid_errors_us["chosen", "RESORB"]) < 2.0
+    assert 10.0 < max(grid_errors_us["annotated", "POEORB"]) < 100.0
+
+
+def grid_error_us(product, orbit):
+    grid = product.annotation.grid
+    time, _ = zero_doppler(orbit, geodetic_to_ecef(grid.lon_deg, grid.lat_deg, grid.height_m))
+    annotated = np.array([orbit.seconds(instant) for instant in grid.azimuth_time])
+    return 1e6 * abs(time - annotated).max()
 
 
 @pytest.mark.parametrize("name", sorted(SIZES))
@@ -136,9 +163,13 @@ def test_interrupted_season_goes_on_with_the_same_bytes(season):
     lost = out / "products" / acquisitions(out)[3]["products"][1]
     kept = out / "products" / acquisitions(out)[4]["products"][0]
     content, kept_time = lost.read_bytes(), kept.stat().st_mtime_ns
+    orbit = out / "orbits" / acquisitions(out)[2]["orbit_file"]
+    orbit_text = orbit.read_text()
     lost.unlink()
+    orbit.unlink()
     simulate_season(out, "tiny", progress=lambda line: None)
     assert lost.read_bytes() == content
+    assert orbit.read_text() == orbit_text
     assert kept.stat().st_mtime_ns == kept_time
 
 
