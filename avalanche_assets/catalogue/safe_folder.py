@@ -22,7 +22,6 @@ from avalanche_assets.catalogue.acquisitions import (
 )
 from avalanche_assets.catalogue.duplicates import MAX_SHARED, Candidate, overlapping, resolve_duplicates
 from avalanche_assets.errors import CatalogueError, SafeError
-from avalanche_assets.sentinel1.orbit import Orbit, merge_orbits
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive
 from avalanche_assets.settings import TrackSettings
@@ -146,15 +145,6 @@ def open_products(folder: Path, acquisition: Acquisition) -> list[Product]:
     """
     products = [Product.open(folder / name) for name in acquisition.products]
     return sorted(products, key=lambda product: product.start)
-
-
-def acquisition_orbit(folder: Path, acquisition: Acquisition) -> Orbit:
-    """The path during an acquisition from the state vectors annotated in all its products.
-
-    Raises:
-        SafeError: As `open_products`.
-    """
-    return merge_orbits(product.orbit for product in open_products(folder, acquisition))
 
 
 def ipf_text(version: tuple[int, int]) -> str:

@@ -214,4 +214,4 @@ def _margin() -> np.timedelta64:
 
 def _compact_instant(text: str) -> np.datetime64:
     day, time = text[:8], text[9:]
-    return np.datetime64(f"{day[:4]}-{day[4:6]}-{day[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}", "ns")
+    return np.datetime64(f"{day[:4]}-{day[4:6]}-{day[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}", "s")
