@@ -42,7 +42,7 @@ Floats = NDArray[np.float64]
 HIGH_RESOLUTION_SPACING_M = 10.0
 MAX_MISFIT_SAMPLES = 5.0
 """Root mean square between the ground-range records and the geolocation grid of one sound annotation: below
-0.1, or 2 where the records end before the image does (before IPF 2.70)."""
+0.1, or 0.5 where the records end before the image does (before IPF 2.70)."""
 
 
 @dataclass(frozen=True)
