@@ -1,5 +1,8 @@
 """Terrain: elevation model, slope and aspect, and the track's static geometry."""
 
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 
 from avalanche_assets.assets.common import OWNERS, after, data_version, picture, rounded
@@ -9,6 +12,9 @@ from avalanche_assets.files import sha256
 from avalanche_assets.resources.pipeline import Pipeline
 
 GROUP = "terrain"
+GEOMETRY_VERSION = "2"
+"""To be raised when the track geometry would come out differently from the same inputs."""
+GEOMETRY_UNITS = {"incidence": "deg", "local_incidence": "deg", "visibility": "bit flags", "flattening": "1"}
 
 
 def terrain_assets() -> list[dg.AssetsDefinition]:
@@ -80,57 +86,94 @@ def track_geometry_asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"sentinel1", "cog"},
-        code_version="1",
+        code_version=GEOMETRY_VERSION,
         deps=[after(dem), after(orbit_files, partitions.geometry_date)],
     )
     def track_geometry(pipeline: Pipeline) -> dg.MaterializeResult:
-        """Incidence, local incidence, layover and shadow: static for the track, from its first orbit.
+        """Local incidence, layover, shadow, terrain flattening: static for the track, from its first orbit.
 
-        The orbital tube of 100 m changes incidence by 0.006 degrees, so one orbit serves all dates.
+        The orbital tube of 100 m changes incidence by 0.006 degrees, so one orbit serves all dates. What is
+        stored already for this orbit, elevation model and grid is kept.
         """
         import numpy as np
 
-        from avalanche_assets.rasters import read_bands, read_grid, write_cog
+        from avalanche_assets.rasters import read_bands, read_grid
         from avalanche_assets.reporting.figures import incidence_map
         from avalanche_assets.reporting.style import png
-        from avalanche_assets.sentinel1.orbit import Orbit
         from avalanche_assets.sentinel1.visibility import Visibility
-        from avalanche_assets.sentinel1.visibility import track_geometry as geometry_of
 
-        grid = read_grid(pipeline.layout.dem)
-        heights = read_bands(pipeline.layout.dem)["elevation"]
-        days = [day for day in pipeline.catalogue.dates() if pipeline.layout.orbit_files(day).exists()]
-        if not days:
-            raise TableError(
-                f"{pipeline.layout.orbit_files('<date>')}: no date has an orbit; materialise orbit_files"
-            )
-        day = days[0]
-        orbit = Orbit.from_json(pipeline.layout.orbit_files(day).read_text(encoding="utf-8"))
-        geometry = geometry_of(orbit, heights, grid)
         path = pipeline.layout.track_geometry
-        write_cog(
-            path,
-            {
-                "incidence": geometry.incidence_deg,
-                "local_incidence": geometry.local_incidence_deg,
-                "visibility": geometry.visibility.astype(np.float32),
-            },
-            grid,
-            {"incidence": "deg", "local_incidence": "deg", "visibility": "bit flags"},
-            {"orbit_date": day, "orbit_source": orbit.source},
-        )
+        tags = _geometry_tags(pipeline)
+        kept = _stored_with(path, tags)
+        if not kept:
+            _write_geometry(pipeline, tags)
+        incidence = read_bands(path, ["incidence"])["incidence"]
+        median = np.nanmedian(incidence)
+        del incidence
+        bands = read_bands(path, ["local_incidence", "visibility"])
+        flags = bands["visibility"].astype(np.uint8)
+        figure = incidence_map(bands["local_incidence"], flags == 0, read_grid(path))
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(path),
-                "orbit of": day,
-                "layover (share)": rounded(((geometry.visibility & Visibility.LAYOVER) > 0).mean()),
-                "shadow (share)": rounded(((geometry.visibility & Visibility.SHADOW) > 0).mean()),
-                "median incidence (deg)": rounded(np.nanmedian(geometry.incidence_deg)),
-                "local incidence": picture(
-                    png(incidence_map(geometry.local_incidence_deg, geometry.visibility == 0, grid))
-                ),
+                "orbit of": tags["orbit_date"],
+                "orbit source": tags["orbit_source"],
+                "orbit file": tags["orbit_file"],
+                "kept as stored": kept,
+                "layover (share)": rounded(((flags & Visibility.LAYOVER) > 0).mean()),
+                "shadow (share)": rounded(((flags & Visibility.SHADOW) > 0).mean()),
+                "median incidence (deg)": rounded(median),
+                "local incidence": picture(png(figure)),
             },
             data_version=data_version(sha256(path)),
         )
 
     return track_geometry
+
+
+def _geometry_tags(pipeline: Pipeline) -> dict[str, str]:
+    """What the track geometry is computed from: orbit, elevation model with its grid, and our code."""
+    from avalanche_assets.sentinel1.orbit import Orbit
+
+    layout = pipeline.layout
+    days = [day for day in pipeline.catalogue.dates() if layout.orbit_files(day).exists()]
+    if not days:
+        raise TableError(f"{layout.orbit_files('<date>')}: no date has an orbit; materialise orbit_files")
+    orbit = Orbit.from_json(layout.orbit_files(days[0]).read_text(encoding="utf-8"))
+    return {
+        "orbit_date": days[0],
+        "orbit_source": orbit.source,
+        "orbit_file": orbit.file or "none",
+        "orbit_sha256": sha256(layout.orbit_files(days[0])),
+        "dem_sha256": sha256(layout.dem),
+        "code_version": GEOMETRY_VERSION,
+    }
+
+
+def _stored_with(path: Path, tags: dict[str, str]) -> bool:
+    from avalanche_assets.rasters import read_tags
+
+    try:
+        return read_tags(path).items() >= tags.items()
+    except TableError:
+        return False
+
+
+def _write_geometry(pipeline: Pipeline, tags: dict[str, str]) -> None:
+    from avalanche_assets.rasters import STREAM_PX, cog_writer, read_bands, read_grid
+    from avalanche_assets.sentinel1.orbit import Orbit
+    from avalanche_assets.sentinel1.track_geometry import track_geometry
+
+    layout = pipeline.layout
+    orbit = Orbit.from_json(layout.orbit_files(tags["orbit_date"]).read_text(encoding="utf-8"))
+    grid = read_grid(layout.dem)
+    geometry = track_geometry(orbit, read_bands(layout.dem)["elevation"], grid)
+    bands: dict[str, Any] = {
+        "incidence": geometry.incidence_deg,
+        "local_incidence": geometry.local_incidence_deg,
+        "visibility": geometry.visibility,
+        "flattening": geometry.flattening,
+    }
+    with cog_writer(layout.track_geometry, GEOMETRY_UNITS, grid, tags) as write:
+        for window in grid.tiles(STREAM_PX):
+            write(window, {name: values[window.slices] for name, values in bands.items()})
