@@ -4,16 +4,21 @@ import numpy as np
 import pytest
 import tiny_safe
 from pyproj import Transformer
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates, uniform_filter
 from tiny_terrain import FLAT, GRID, INNER, ORBIT, plane, ridge
 
 from avalanche_assets.grid import Grid
 from avalanche_assets.sentinel1.calibration import parse_calibration
-from avalanche_assets.sentinel1.flattening import BAND_BINS
+from avalanche_assets.sentinel1.flattening import AZIMUTH_BIN_M, BAND_BINS, RANGE_BIN_M
 from avalanche_assets.sentinel1.geocoding import geodetic_to_ecef, zero_doppler
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.track_geometry import track_geometry
 from avalanche_assets.sentinel1.visibility import Visibility
+from avalanche_assets.settings import GridSettings
+from avalanche_assets.terrain.dem import prepare_dem
+
+REAL_ORBIT = "safe/S1B_IW_GRDH_1SDV_20210401T052623_20210401T052648_026269_032297_ECC8.SAFE.zip"
+REAL_DEM = "dem_davos_srtm1_wgs84.tif"
 
 
 def test_flat_ground_gets_sigma0_over_the_cosine_of_the_incidence():
@@ -160,3 +165,50 @@ def test_a_same_orbit_ratio_does_not_depend_on_the_convention(tmp_path):
     # Single precision of two quotients: 1e-7 each, times 4.3 dB.
     for other in (ratio_db("beta0"), ratio_db("gamma0"), ratio_db("sigma0", factor)):
         np.testing.assert_allclose(other, expected, atol=2e-6, rtol=0)
+
+
+def test_real_terrain_has_the_area_that_sarsen_finds(real_data):
+    """Sums of facet areas by sarsen, an independent implementation of Small 2011 (`bench` extra)."""
+    apps, orbits, radiometry, scene = (
+        pytest.importorskip(f"sarsen.{name}") for name in ("apps", "orbit", "radiometry", "scene")
+    )
+    xr = pytest.importorskip("xarray")
+    pytest.importorskip("rioxarray")  # gives arrays the coordinate system that sarsen asks for
+    settings = GridSettings(resolution_m=20, bounds=(567040.0, 5180160.0, 572160.0, 5185280.0))
+    grid, dem = prepare_dem(real_data / REAL_DEM, settings, "EGM96")
+    orbit = Product.open(real_data / REAL_ORBIT).orbit
+    track = track_geometry(orbit, dem, grid)
+    ours = 1 / (track.flattening * np.sin(np.radians(track.incidence_deg)))
+
+    easting = grid.west + (np.arange(grid.width) + 0.5) * grid.resolution
+    northing = grid.north - (np.arange(grid.height) + 0.5) * grid.resolution
+    raster = xr.DataArray(dem[::-1], dims=("y", "x"), coords={"y": northing[::-1], "x": easting})
+    instants = orbit.epoch + np.round(orbit.times * 1e9).astype("timedelta64[ns]")
+    axes = {"axis": [0, 1, 2], "azimuth_time": instants}
+    path = xr.DataArray(orbit.positions.T, dims=("axis", "azimuth_time"), coords=axes)
+    image = apps.simulate_acquisition(
+        # sarsen puts each cell into the bins as a point; 25 points a cell leave little ripple.
+        scene.convert_to_dem_ecef(scene.upsample(raster, x=5, y=5), source_crs=grid.crs),
+        orbits.OrbitPolyfitInterpolator.from_position(path),
+        {"slant_range_time", "azimuth_time", "gamma_area"},
+    )
+    ground_radius = 6.3675e6 + float(np.median(dem))
+    speed = np.linalg.norm(orbit.velocity(orbit.centre)) * ground_radius
+    speed /= np.linalg.norm(orbit.position(orbit.centre))
+    area = radiometry.gamma_weights_bilinear(
+        image,
+        slant_range_time0=float(image.slant_range_time.min()),
+        azimuth_time0=image.azimuth_time.values.min(),
+        slant_range_time_interval_s=2 * RANGE_BIN_M / 299792458.0,
+        azimuth_time_interval_s=AZIMUTH_BIN_M / speed,
+        slant_range_spacing_m=RANGE_BIN_M,
+        azimuth_spacing_m=AZIMUTH_BIN_M,
+    ).values[2::5, 2::5][::-1]
+    # It reads the nearest bin: compare means of 3 x 3 cells, away from edges and shadow.
+    seen = uniform_filter(np.isfinite(ours).astype(float), 3) > 0.99
+    seen[:16], seen[-16:], seen[:, :16], seen[:, -16:] = (False,) * 4
+    means = [10 * np.log10(uniform_filter(np.nan_to_num(values), 3)[seen]) for values in (ours, area)]
+    assert means[0].std() > 2.0
+    assert abs(np.median(means[0] - means[1])) < 0.1
+    assert np.std(means[0] - means[1]) < 0.3
+    assert np.corrcoef(*means)[0, 1] > 0.99

@@ -114,6 +114,11 @@ def test_ground_left_of_the_path_is_refused():
         track_geometry(backwards, FLAT, GRID)
 
 
+def test_elevation_model_without_heights_is_refused():
+    with pytest.raises(TerrainError, match="sees none"):
+        track_geometry(ORBIT, np.full(GRID.shape, np.nan, np.float32), GRID)
+
+
 def test_grid_whose_rows_run_along_the_track_is_refused():
     # Polar stereographic with its central meridian a quarter turn away: north is along the rows.
     crs = "+proj=stere +lat_0=90 +lon_0=-80 +datum=WGS84 +units=m"
