@@ -10,7 +10,7 @@ export DAGSTER_HOME ?= $(CURDIR)/$(DEMO)/dagster_home
 INSTANCE = mkdir -p $$DAGSTER_HOME && cp deploy/local/dagster.yaml $$DAGSTER_HOME/
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test unit lint format real-geometry real-pixels clean
+.PHONY: help install bench demo ui test unit lint format real-geometry real-pixels clean
 
 help: ## List the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,6 +24,11 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,deploy]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]' \
+	|| echo "make bench: the peers could not be installed; claims against them are skipped"
 	@touch $@
 
 install: $(VENV)/.installed ## Create .venv with the pinned versions
@@ -62,5 +67,8 @@ real-pixels: install ## Three real repeat passes through VV*/VH* and a score (DA
 	@$(INSTANCE)
 	@$(BIN)/avalanche real-pixels $(DATA) .real-pixels
 
+bench: $(VENV)/.installed-bench ## Speed and memory against peers (4 GB of disk; DATA=folder with real data)
+	@AVALANCHE_TEST_DATA=$(DATA) $(BIN)/python -m benchmarks
+
 clean: ## Remove what the tasks made, except .venv
-	rm -rf $(DEMO) .real-geometry .real-pixels
+	rm -rf $(DEMO) .real-geometry .real-pixels .bench

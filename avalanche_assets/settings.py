@@ -58,7 +58,7 @@ class TerrainSettings(_Section):
     """The elevation model; `vertical_datum` is what its heights refer to, `geoid_grid` a file of it."""
 
     dem: Path
-    vertical_datum: Literal["ellipsoidal", "EGM96", "EGM2008"] = "ellipsoidal"
+    vertical_datum: Literal["ellipsoidal", "EGM96", "EGM2008"]
     geoid_grid: Path | None = None
 
 

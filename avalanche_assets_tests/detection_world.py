@@ -32,7 +32,7 @@ def example_settings(root: Path, *, simulated: bool = True) -> Settings:
         data_root=root,
         simulated=simulated,
         source=SourceSettings(folder=root),
-        terrain=TerrainSettings(dem=root / "dem.tif"),
+        terrain=TerrainSettings(dem=root / "dem.tif", vertical_datum="ellipsoidal"),
         inventory=InventorySettings(corridors=root / "corridors.gpkg", events=root / "events.csv"),
     )
 

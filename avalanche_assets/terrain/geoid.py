@@ -5,7 +5,7 @@ transformation"), which would shift every pixel by about 60 m. So a transformati
 contains a vertical grid shift, and its result only if it is an undulation the Earth has.
 
 Grids are looked for in this order: the file of the setting `terrain.geoid_grid`, PROJ's own folders, an
-installed package that ships the grid (extra ``geoid``). Otherwise the elevation model is refused.
+installed package that ships the grid. Otherwise the elevation model is refused.
 
 Source: PROJ documentation, ``vgridshift``; NGA EGM96 (15') and EGM2008 (2.5') undulation grids.
 """
@@ -111,10 +111,9 @@ def _grid_shift(vertical_datum: str, path: Path, geoid_grid: Path | None) -> tup
     packaged = _packaged_grid(vertical_datum)
     if packaged is not None:
         return _shift_by_file(packaged), str(packaged)
-    extra = "`pip install 'avalanche-assets[geoid]'`, " if vertical_datum in PACKAGED else ""
     raise TerrainError(
         f"{path}: terrain.vertical_datum is {vertical_datum!r}, but PROJ lacks the geoid grid {name} and "
-        f"would leave the heights about 50 m wrong; get it with {extra}"
+        f"would leave the heights about 50 m wrong; get it with "
         f"`pyproj sync --file {name.removesuffix('.tif')}`, or name a file of it in terrain.geoid_grid, or "
         "convert the elevation model to ellipsoidal heights and set terrain.vertical_datum to 'ellipsoidal'"
     )

@@ -42,7 +42,8 @@ class Deployment:
         (folder / "products").mkdir()
         settings.write_text(
             'data_root = "data"\n[source]\nkind = "safe_folder"\nfolder = "products"\n'
-            '[terrain]\ndem = "dem.tif"\n[inventory]\ncorridors = "corridors.gpkg"\nevents = "events.csv"\n'
+            '[terrain]\ndem = "dem.tif"\nvertical_datum = "ellipsoidal"\n'
+            '[inventory]\ncorridors = "corridors.gpkg"\nevents = "events.csv"\n'
         )
         self.pipeline = Pipeline(settings_file=str(settings))
         self.layout = self.pipeline.layout

@@ -14,6 +14,7 @@ data_root = "data"
 folder = "products"
 [terrain]
 dem = "dem.tif"
+vertical_datum = "ellipsoidal"
 [inventory]
 corridors = "corridors.gpkg"
 events = "events.csv"

@@ -30,7 +30,7 @@ def partitions(tmp_path):
     settings = Settings(
         data_root=tmp_path,
         source=SourceSettings(folder=tmp_path),
-        terrain=TerrainSettings(dem=tmp_path / "dem.tif"),
+        terrain=TerrainSettings(dem=tmp_path / "dem.tif", vertical_datum="ellipsoidal"),
         inventory=InventorySettings(corridors=tmp_path / "c.gpkg", events=tmp_path / "e.csv"),
     )
     return Partitions(catalogue, settings)

@@ -153,7 +153,7 @@ def test_source_without_any_product_of_the_track_is_an_error(tmp_path):
         data_root=tmp_path,
         track=TrackSettings(relative_orbit=66),
         source=SourceSettings(folder=fill(tmp_path, f"{SLICE_1}.zip")),
-        terrain=TerrainSettings(dem=tmp_path / "dem.tif"),
+        terrain=TerrainSettings(dem=tmp_path / "dem.tif", vertical_datum="ellipsoidal"),
         inventory=InventorySettings(corridors=tmp_path / "c.gpkg", events=tmp_path / "e.csv"),
     )
     with pytest.raises(CatalogueError, match="no IW GRDH 1SDV product of relative orbit 66"):

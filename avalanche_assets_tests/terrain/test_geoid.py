@@ -182,15 +182,6 @@ def test_elevation_model_is_refused_without_a_grid(datum, tmp_path, proj_without
         prepare_dem(path, GridSettings(), datum)
 
 
-def test_remedy_names_the_wheel_only_where_it_helps(tmp_path, proj_without_grids, no_packaged_grid):
-    path, _ = write_dem(tmp_path)
-    with pytest.raises(TerrainError, match=r"avalanche-assets\[geoid\]"):
-        prepare_dem(path, GridSettings(), "EGM96")
-    with pytest.raises(TerrainError) as refusal:
-        prepare_dem(path, GridSettings(), "EGM2008")
-    assert "pip install" not in str(refusal.value)
-
-
 @pytest.mark.parametrize("datum", ["EGM96", "EGM2008"])
 def test_ballpark_transformation_is_never_used(datum, tmp_path, monkeypatch, no_packaged_grid):
     """Whatever grids this machine has: PROJ offers only transformations that leave heights alone."""

@@ -1,0 +1,1 @@
+"""Speed and memory against peers and against reading the files, measured in one run: `make bench`."""

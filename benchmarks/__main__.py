@@ -1,0 +1,209 @@
+"""Runs every benchmark and prints one table of ratios: `make bench`.
+
+Each claim is set against a peer or against reading the files, in the same run: the two are measured in turn,
+each time in a fresh process, and the ratio is that of the medians.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import scene
+from benchmarks.scene import Scene
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Result:
+    """Medians of several runs of one task."""
+
+    wall: float
+    cpu: float
+    peak_gb: float
+    pixels: int
+
+    @property
+    def speed(self) -> float:
+        """Pixels per CPU second."""
+        return self.pixels / max(self.cpu, 1e-9)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of the table: `ours` over `peer`, by wall time or by pixels per CPU second."""
+
+    text: str
+    ours: str
+    peer: str
+    scene: str
+    target: float
+    by: str
+    peak_gb: float | None = None
+
+
+CLAIMS = [
+    Claim(
+        "geocoding, 2 pol, noise removed, vs sarsen GTC, 1 pol",
+        "geocode",
+        "sarsen_gtc",
+        "single",
+        100,
+        "speed",
+    ),
+    Claim("... vs eos-sar projection and sampling alone", "geocode", "eos_sar_ortho", "single", 10, "speed"),
+    Claim("... vs GDAL warp by control points (no relief)", "geocode", "gcp_warp", "single", 0, "speed"),
+    Claim(
+        "calibration without noise removal vs xarray-sentinel",
+        "calibrate_window",
+        "xarray_sentinel_window",
+        "single",
+        1,
+        "speed",
+    ),
+    Claim("... vs eos-sar", "calibrate_window", "eos_sar_window", "single", 1, "speed"),
+    Claim(
+        "calibration with noise removal of a raster vs reading it",
+        "calibrate",
+        "read_one",
+        "single",
+        1.3,
+        "wall",
+        0.5,
+    ),
+    Claim(
+        "acquisition on 3,000 corridors vs reading its rasters",
+        "corridors",
+        "read",
+        "acquisition",
+        2,
+        "wall",
+        3,
+    ),
+    Claim(
+        "acquisition on the full swath vs reading its rasters", "swath", "read", "acquisition", 8, "wall", 4
+    ),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--scale", choices=["full", "small"], default="full")
+    parser.add_argument("--folder", type=Path, default=Path(".bench"))
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--km", type=int, default=20, help="side of the area geocoded beside the peers")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if options.scale == "small":
+        small = scene.simulated(options.folder)
+        scenes = {"single": small.first(), "acquisition": small}
+    else:
+        scenes = {
+            "single": scene.single(options.folder, options.km),
+            "acquisition": scene.acquisition(options.folder),
+        }
+    for name, used in scenes.items():
+        used.to_json(options.folder / f"{name}.json")
+    console = Console(width=150)
+    console.print(
+        f"{_machine()}; files in the page cache; median of {options.repeat} runs, ours and peer in turn"
+    )
+    table = Table("claim", "data", "ours", "peer", "ratio", "asked", "met", "peak GB")
+    for claim in CLAIMS:
+        table.add_row(
+            *_row(claim, options.folder / f"{claim.scene}.json", scenes[claim.scene], options.repeat)
+        )
+    console.print(table)
+    geometry = _measure("track_geometry", options.folder / "acquisition.json")
+    if geometry:
+        cells = geometry.pixels / 1e6
+        met = "yes" if geometry.wall <= 600 else "no"
+        console.print(
+            f"static geometry of the whole track, {cells:.0f} M cells, once: {geometry.wall:.0f} s wall, "
+            f"{geometry.cpu:.0f} s CPU, {geometry.peak_gb:.1f} GB; asked 600 s: {met}"
+        )
+    with tempfile.TemporaryDirectory() as empty:
+        compiled = _measure("compile_all", options.folder / "single.json", {"NUMBA_CACHE_DIR": empty})
+        cached = _measure("compile_all", options.folder / "single.json")
+    if compiled and cached:
+        console.print(f"first use ever (compilation): {compiled.wall:.0f} s; later: {cached.wall:.1f} s")
+
+
+def _row(claim: Claim, file: Path, used: Scene, repeat: int) -> list[str]:
+    runs = [(_measure(claim.ours, file), _measure(claim.peer, file)) for _ in range(repeat)]
+    ours = _median([pair[0] for pair in runs])
+    peer = _median([pair[1] for pair in runs])
+    if ours is None or peer is None:
+        return [claim.text, used.described, "", "", "not measured", "", "", ""]
+    if claim.by == "speed":
+        ratio = ours.speed / peer.speed
+        figures = [f"{ours.speed / 1e6:.2f} Mpx/CPU s", f"{peer.speed / 1e6:.3f} Mpx/CPU s", f"{ratio:.1f} x"]
+        asked, met = f">= {claim.target:g} x", ratio >= claim.target
+    else:
+        ratio = ours.wall / peer.wall
+        figures = [f"{ours.wall:.2f} s ({ours.cpu:.1f} CPU)", f"{peer.wall:.2f} s", f"{ratio:.2f} x"]
+        asked, met = f"<= {claim.target:g} x", ratio <= claim.target
+    if claim.peak_gb is not None:
+        met = met and ours.peak_gb <= claim.peak_gb
+        asked += f", <= {claim.peak_gb:g} GB"
+    answer = ("yes" if met else "NO") if claim.target else ""
+    return [
+        claim.text,
+        used.described,
+        *figures,
+        asked if claim.target else "",
+        answer,
+        f"{ours.peak_gb:.2f}",
+    ]
+
+
+def _measure(task: str, file: Path, environment: dict[str, str] | None = None) -> Result | None:
+    """Runs a task in a process of its own; None when its package is not installed or cannot read the data."""
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.tasks", task, str(file)],
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+    )
+    if run.returncode:
+        print(f"{task}: failed with {run.stderr.splitlines()[-1]}", file=sys.stderr)
+        return None
+    answer = json.loads(run.stdout.splitlines()[-1])
+    if "missing" in answer:
+        print(
+            f"{task}: package {answer['missing']} is not installed; make bench installs it", file=sys.stderr
+        )
+        return None
+    return Result(**answer)
+
+
+def _median(runs: list[Result | None]) -> Result | None:
+    known = [run for run in runs if run is not None]
+    if not known:
+        return None
+    return Result(
+        statistics.median(run.wall for run in known),
+        statistics.median(run.cpu for run in known),
+        max(run.peak_gb for run in known),
+        known[0].pixels,
+    )
+
+
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GB
+    return f"{platform.processor() or platform.machine()}, {cores} cores, {memory:.0f} GB"
+
+
+if __name__ == "__main__":
+    main()

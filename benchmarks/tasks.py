@@ -1,0 +1,302 @@
+"""The measurements, each run in a process of its own: `python -m benchmarks.tasks TASK SCENE.json`.
+
+A task prepares what the claim does not count (imports, opened metadata, compiled code, warmed up on one
+block) and returns the work to be timed, which returns how many pixels it served.
+"""
+
+import json
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.windows import Window
+
+from avalanche_assets.grid import Grid
+from avalanche_assets.rasters import cog_writer
+from avalanche_assets.sentinel1.mosaic import sigma0_tiles
+from avalanche_assets.sentinel1.product import Product
+from avalanche_assets.sentinel1.sampling import PART_PX
+from avalanche_assets.sentinel1.slices import SliceStack
+from benchmarks.scene import Scene
+
+Work = Callable[[], int]
+
+ROWS = 512
+WINDOW = 5000
+UNITS = {"vv": "1", "vh": "1", "flags": "bit flags"}
+
+
+def read(scene: Scene) -> Work:
+    """The limit: rasterio reads all rasters once in blocks of rows, with its own settings."""
+    return lambda: sum(_read(raster) for raster in scene.rasters)
+
+
+def read_one(scene: Scene) -> Work:
+    """The same for one raster."""
+    return lambda: _read(scene.rasters[0])
+
+
+def _read(raster: Path) -> int:
+    with rasterio.open(raster) as dataset:
+        for row in range(0, dataset.height, ROWS):
+            dataset.read(1, window=Window(0, row, dataset.width, min(ROWS, dataset.height - row)))
+        return int(dataset.height * dataset.width)
+
+
+def calibrate(scene: Scene) -> Work:
+    """Full raster to denoised sigma0."""
+    product = Product.open(scene.products[0])
+    polarisation = _polarisation(scene.rasters[0])
+    product.calibrate(polarisation, product.window(0, 0, 1, 1))
+
+    def work() -> int:
+        with product.open_image(polarisation) as image:
+            return sum(block.size for _, block in image.blocks())
+
+    return work
+
+
+def calibrate_window(scene: Scene) -> Work:
+    """A window of the raster to sigma0 without noise removal, as the peer does."""
+    product = Product.open(scene.products[0])
+    polarisation = _polarisation(scene.rasters[0])
+    product.calibrate(polarisation, product.window(0, 0, 1, 1))
+    size = min(WINDOW, *product.shape)
+    window = product.window(0, 0, size, size)
+    return lambda: product.calibrate(polarisation, window, denoise=False).size
+
+
+def xarray_sentinel_window(scene: Scene) -> Work:
+    """The same window by xarray-sentinel."""
+    import xarray_sentinel
+
+    group = f"IW/{_polarisation(scene.rasters[0])}"
+    manifest = str(scene.products[0] / "manifest.safe")
+    size = min(WINDOW, *Product.open(scene.products[0]).shape)
+
+    def work() -> int:
+        # Chunks of whole lines: others read each strip several times.
+        image = xarray_sentinel.open_sentinel1_dataset(manifest, group=group, chunks={"azimuth_time": ROWS})
+        table = xarray_sentinel.open_sentinel1_dataset(manifest, group=f"{group}/calibration")
+        part = image.measurement[:size, :size]
+        return int(xarray_sentinel.calibrate_intensity(part, table.sigmaNought).values.size)
+
+    return work
+
+
+def eos_sar_window(scene: Scene) -> Work:
+    """The same window by eos-sar."""
+    from eos.products.sentinel1.calibration import Sentinel1Calibrator
+    from eos.sar.roi import Roi
+
+    product = Product.open(scene.products[0])
+    polarisation, size = _polarisation(scene.rasters[0]), min(WINDOW, *product.shape)
+    tables = product.archive.read(product.archive.find("calibration", polarisation)).decode()
+
+    def work() -> int:
+        calibrator = Sentinel1Calibrator(tables)
+        with rasterio.open(scene.rasters[0]) as dataset:
+            image = dataset.read(1, window=Window(0, 0, size, size)).astype(np.float32)
+        return int(calibrator.calibrate_inplace(image, Roi(0, 0, size, size), "sigma").size)
+
+    return work
+
+
+def geocode(scene: Scene) -> Work:
+    """Reading, calibration, noise removal, geocoding and sampling of both polarisations."""
+    stack, grid, heights = _stack(scene), scene.grid, scene.heights()
+    _warm_up(stack, grid, heights)
+
+    def work() -> int:
+        for _ in sigma0_tiles(stack, stack.orbit, heights, grid):
+            pass
+        return grid.height * grid.width
+
+    return work
+
+
+def sarsen_gtc(scene: Scene) -> Work:
+    """Terrain correction by sarsen: one polarisation, no noise removal, its usual blocks."""
+    import sarsen
+
+    grid, output = scene.grid, scene.corridors.with_name("sarsen.tif")
+    product = sarsen.Sentinel1SarProduct(str(scene.products[0]), f"IW/{_polarisation(scene.rasters[0])}")
+
+    def work() -> int:
+        sarsen.terrain_correction(product, str(scene.dem), output_urlpath=str(output))
+        return grid.height * grid.width
+
+    return work
+
+
+def eos_sar_ortho(scene: Scene) -> Work:
+    """eos-sar's projection and sampling of two polarisations; reading and calibration are not counted."""
+    import cv2
+    from eos.dem import DEM
+    from eos.products.sentinel1 import metadata, proj_model
+    from eos.sar.orbit import Orbit
+    from eos.sar.ortho import Interpolation, Orthorectifier
+    from eos.sar.roi import Roi
+
+    cv2.setNumThreads(1)
+    grid, product = scene.grid, Product.open(scene.products[0])
+    annotation = product.archive.read(product.archive.find("annotation", _polarisation(scene.rasters[0])))
+    details = metadata.extract_grd_metadata(annotation.decode())
+    model = proj_model.grd_model_from_meta(details, Orbit(details.state_vectors))
+    heights, transform = _geographic(scene)
+    dem = DEM(array=heights, transform=transform)
+    image = np.ones((1, 1), np.float32)
+
+    def work() -> int:
+        roi = Roi(0, 0, *product.shape[::-1])
+        ortho = Orthorectifier.from_transform(
+            model, roi, rasterio.CRS.from_string(grid.crs), grid.transform, grid.shape, dem
+        )
+        # cv2 samples images of less than 32,768 pixels a side.
+        for _ in range(2):
+            ortho.apply(images, Interpolation.BILINEAR)
+        return grid.height * grid.width
+
+    images = np.broadcast_to(image, product.shape).copy()
+    return work
+
+
+def gcp_warp(scene: Scene) -> Work:
+    """GDAL's warp with the ground control points, which knows no relief: fast, and wrong in mountains."""
+    from rasterio.enums import Resampling
+    from rasterio.warp import reproject
+
+    grid = scene.grid
+
+    def work() -> int:
+        out = np.empty(grid.shape, np.float32)
+        points = Product.open(scene.products[0]).annotation.grid
+        gcps = [
+            rasterio.control.GroundControlPoint(row=line, col=sample, x=lon, y=lat)
+            for line, sample, lon, lat in zip(
+                points.line, points.sample, points.lon_deg, points.lat_deg, strict=True
+            )
+        ]
+        for raster in scene.rasters[:2]:
+            with rasterio.open(raster) as dataset:
+                reproject(
+                    dataset.read(1),
+                    out,
+                    gcps=gcps,
+                    src_crs="EPSG:4326",
+                    dst_crs=grid.crs,
+                    dst_transform=grid.transform,
+                    resampling=Resampling.bilinear,
+                )
+        return grid.height * grid.width
+
+    return work
+
+
+def corridors(scene: Scene) -> Work:
+    """SAFE to a sigma0 file, where corridor patches lie."""
+    import geopandas as gpd
+
+    from avalanche_assets.patches.cutting import wanted_squares
+
+    grid = scene.grid
+    return _acquisition(scene, wanted_squares(gpd.read_parquet(scene.corridors), grid, PART_PX))
+
+
+def swath(scene: Scene) -> Work:
+    """SAFE to a sigma0 file, every cell of the swath."""
+    return _acquisition(scene, None)
+
+
+def _acquisition(scene: Scene, wanted: np.ndarray | None) -> Work:
+    grid, heights = scene.grid, scene.heights()
+    _warm_up(_stack(scene), grid, heights)
+
+    def work() -> int:
+        stack, cells = _stack(scene), 0
+        with cog_writer(scene.corridors.with_name("sigma0.tif"), UNITS, grid) as write:
+            for tile in sigma0_tiles(stack, stack.orbit, heights, grid, wanted):
+                write(tile.window, {"vv": tile.vv, "vh": tile.vh, "flags": tile.flags})
+                cells += int(np.isfinite(tile.vv).sum())
+        return cells
+
+    return work
+
+
+def track_geometry(scene: Scene) -> Work:
+    """Incidence, local incidence, layover, shadow and flattening of the whole track."""
+    from avalanche_assets.sentinel1.track_geometry import track_geometry as geometry_of
+
+    orbit, grid, heights = _stack(scene).orbit, scene.grid, scene.heights()
+    geometry_of(orbit, heights[:256, :256], replace(grid, height=256, width=256))
+
+    def work() -> int:
+        geometry_of(orbit, heights, grid)
+        return grid.height * grid.width
+
+    return work
+
+
+def compile_all(scene: Scene) -> Work:
+    """First use of the compiled kernels; with an empty cache this is the time to compile them."""
+    return lambda: _warm_up(_stack(scene), scene.grid, scene.heights())
+
+
+def _stack(scene: Scene) -> SliceStack:
+    return SliceStack.of([Product.open(path) for path in scene.products])
+
+
+def _warm_up(stack: SliceStack, grid: Grid, heights: np.ndarray) -> int:
+    wanted = np.zeros((grid.height // PART_PX, grid.width // PART_PX), bool)
+    wanted[wanted.shape[0] // 2, wanted.shape[1] // 2] = True
+    return sum(tile.vv.size for tile in sigma0_tiles(stack, stack.orbit, heights, grid, wanted))
+
+
+def _polarisation(raster: Path) -> str:
+    return raster.name.split("-")[3].upper()
+
+
+def _geographic(scene: Scene) -> tuple[np.ndarray, rasterio.Affine]:
+    """The terrain in geographic coordinates at the same spacing, which eos-sar asks for."""
+    from rasterio.warp import Resampling, calculate_default_transform, reproject
+
+    grid = scene.grid
+    transform, width, height = calculate_default_transform(
+        grid.crs, "EPSG:4326", grid.width, grid.height, *grid.bounds
+    )
+    out = np.zeros((height, width), np.float32)
+    reproject(
+        scene.heights(),
+        out,
+        src_crs=grid.crs,
+        src_transform=grid.transform,
+        dst_crs="EPSG:4326",
+        dst_transform=transform,
+        resampling=Resampling.bilinear,
+    )
+    return out, transform
+
+
+def main(task: str, scene_file: str) -> None:
+    warnings.simplefilter("ignore")
+    scene = Scene.from_json(Path(scene_file))
+    try:
+        work = globals()[task](scene)
+    except ImportError as error:
+        print(json.dumps({"missing": error.name}))
+        return
+    wall, cpu = time.perf_counter(), time.process_time()
+    pixels = work()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(json.dumps({"wall": wall, "cpu": cpu, "peak_gb": peak, "pixels": pixels}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
