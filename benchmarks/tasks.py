@@ -18,6 +18,7 @@ import rasterio
 from rasterio.windows import Window
 
 from avalanche_assets.grid import Grid
+from avalanche_assets.grid import Window as GridWindow
 from avalanche_assets.rasters import cog_writer
 from avalanche_assets.sentinel1.mosaic import sigma0_tiles
 from avalanche_assets.sentinel1.product import Product
@@ -53,7 +54,7 @@ def calibrate(scene: Scene) -> Work:
     """Full raster to denoised sigma0."""
     product = Product.open(scene.products[0])
     polarisation = _polarisation(scene.rasters[0])
-    product.calibrate(polarisation, product.window(0, 0, 1, 1))
+    product.calibrate(polarisation, GridWindow(0, 0, 1, 1))
 
     def work() -> int:
         with product.open_image(polarisation) as image:
@@ -66,9 +67,9 @@ def calibrate_window(scene: Scene) -> Work:
     """A window of the raster to sigma0 without noise removal, as the peer does."""
     product = Product.open(scene.products[0])
     polarisation = _polarisation(scene.rasters[0])
-    product.calibrate(polarisation, product.window(0, 0, 1, 1))
+    product.calibrate(polarisation, GridWindow(0, 0, 1, 1))
     size = min(WINDOW, *product.shape)
-    window = product.window(0, 0, size, size)
+    window = GridWindow(0, 0, size, size)
     return lambda: product.calibrate(polarisation, window, denoise=False).size
 
 
@@ -82,7 +83,8 @@ def xarray_sentinel_window(scene: Scene) -> Work:
 
     def work() -> int:
         # Chunks of whole lines: others read each strip several times.
-        image = xarray_sentinel.open_sentinel1_dataset(manifest, group=group, chunks={"azimuth_time": ROWS})
+        chunks = {"y": ROWS, "x": -1}
+        image = xarray_sentinel.open_sentinel1_dataset(manifest, group=group, rasterio_chunks=chunks)
         table = xarray_sentinel.open_sentinel1_dataset(manifest, group=f"{group}/calibration")
         part = image.measurement[:size, :size]
         return int(xarray_sentinel.calibrate_intensity(part, table.sigmaNought).values.size)
@@ -116,7 +118,7 @@ def geocode(scene: Scene) -> Work:
     def work() -> int:
         for _ in sigma0_tiles(stack, stack.orbit, heights, grid):
             pass
-        return grid.height * grid.width
+        return 2 * grid.height * grid.width
 
     return work
 
@@ -141,7 +143,7 @@ def eos_sar_ortho(scene: Scene) -> Work:
     from eos.dem import DEM
     from eos.products.sentinel1 import metadata, proj_model
     from eos.sar.orbit import Orbit
-    from eos.sar.ortho import Interpolation, Orthorectifier
+    from eos.sar.ortho import LinearInterpolation, Orthorectifier
     from eos.sar.roi import Roi
 
     cv2.setNumThreads(1)
@@ -160,8 +162,8 @@ def eos_sar_ortho(scene: Scene) -> Work:
         )
         # cv2 samples images of less than 32,768 pixels a side.
         for _ in range(2):
-            ortho.apply(images, Interpolation.BILINEAR)
-        return grid.height * grid.width
+            ortho.apply(images, LinearInterpolation)
+        return 2 * grid.height * grid.width
 
     images = np.broadcast_to(image, product.shape).copy()
     return work
@@ -194,7 +196,7 @@ def gcp_warp(scene: Scene) -> Work:
                     dst_transform=grid.transform,
                     resampling=Resampling.bilinear,
                 )
-        return grid.height * grid.width
+        return 2 * grid.height * grid.width
 
     return work
 

@@ -1,9 +1,8 @@
 """One polarisation's measurement as calibrated rows, read in place in blocks of lines."""
 
 import warnings
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +16,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from avalanche_assets.errors import SafeError
+from avalanche_assets.grid import Window
 from avalanche_assets.sentinel1.annotation import ImageInformation
 from avalanche_assets.sentinel1.border import FIRST_CLEAN_IPF, blank_border
 from avalanche_assets.sentinel1.calibration import Quantity, backscatter_row, parse_calibration
@@ -52,55 +52,60 @@ class CalibratedImage:
     denoise: bool
     clean_border: bool
 
-    def rows(self, first: int, count: int) -> Float32s:
-        """Linear backscatter of whole lines, shape (count, samples), NaN where there are no data.
+    def read(self, window: Window) -> Float32s:
+        """Linear backscatter of a window, NaN where there are no data.
 
         Raises:
             SafeError: The raster is damaged.
         """
-        out = np.empty((count, self.dataset.width), np.float32)
-        self.read_into(first, out)
+        out = np.empty((window.height, window.width), np.float32)
+        self.read_into(window.row, window.col, out)
         return out
 
-    def read_into(self, first: int, out: Float32s) -> None:
-        """Like `rows`, written to `out` of shape (lines, samples)."""
-        for line, dn in self._numbers(first, first + len(out)):
-            self._calibrate(dn, line, out[line - first : line - first + len(dn)])
+    def read_into(self, first: int, left: int, out: Float32s) -> None:
+        """Like `read`, written to `out` of shape (lines, samples), from line `first` and sample `left`."""
+        for line, dn in self._numbers(first, first + len(out), left, out.shape[1]):
+            self._calibrate(dn, line, left, out[line - first : line - first + len(dn)])
 
     def blocks(self) -> Iterator[tuple[int, Float32s]]:
-        """The whole image, block by block: first line and linear backscatter; see `rows`."""
-        for line, dn in self._numbers(0, self.dataset.height):
+        """The whole image, block by block: first line and linear backscatter; see `read`."""
+        for line, dn in self._numbers(0, self.dataset.height, 0, self.dataset.width):
             out = np.empty(dn.shape, np.float32)
-            self._calibrate(dn, line, out)
+            self._calibrate(dn, line, 0, out)
             yield line, out
 
-    def _numbers(self, first: int, stop: int) -> Iterator[tuple[int, Numbers]]:
-        """Digital numbers block by block; the next block is read while the caller works on the last one."""
-        edges = [first, *range((first // BLOCK_LINES + 1) * BLOCK_LINES, stop, BLOCK_LINES), stop]
-        with ThreadPoolExecutor(1) as reader:
-            pending: deque[tuple[int, Future[Numbers]]] = deque()
-            for start, end in pairwise(edges):
-                pending.append((start, reader.submit(self._read, start, end)))
-                if len(pending) > 1:
-                    line, future = pending.popleft()
-                    yield line, future.result()
-            for line, future in pending:
-                yield line, future.result()
+    def _numbers(self, first: int, stop: int, left: int, width: int) -> Iterator[tuple[int, Numbers]]:
+        """Digital numbers block by block; the next block is read while the caller works on the last one.
 
-    def _read(self, first: int, stop: int) -> Numbers:
+        Where the border has to be cleaned, lines are whole: it is sought from their ends.
+        """
+        if not self.clean_border:
+            left, width = 0, self.dataset.width
+        edges = [first, *range((first // BLOCK_LINES + 1) * BLOCK_LINES, stop, BLOCK_LINES), stop]
+        windows = [RasterWindow(left, start, width, end - start) for start, end in pairwise(edges)]
+        with ThreadPoolExecutor(1) as reader:
+            following = reader.submit(self._read, windows[0])
+            for window, ahead in pairwise([*windows, None]):
+                dn = following.result()
+                if ahead is not None:
+                    following = reader.submit(self._read, ahead)
+                yield window.row_off, dn
+
+    def _read(self, window: RasterWindow) -> Numbers:
         try:
-            window = RasterWindow(0, first, self.dataset.width, stop - first)
             return np.asarray(self.dataset.read(1, window=window))
         except RasterioIOError as error:
             raise SafeError(
-                f"{self.source}: measurement lines {first}-{stop - 1} cannot be read ({error}); "
-                "download the product again"
+                f"{self.source}: {window.height} measurement lines from {window.row_off} cannot be read "
+                f"({error}); download the product again"
             ) from error
 
-    def _calibrate(self, dn: Numbers, first: int, out: Float32s) -> None:
+    def _calibrate(self, dn: Numbers, first: int, left: int, out: Float32s) -> None:
         _calibrate(
             dn,
             first,
+            left if self.clean_border else 0,
+            left,
             self.factor.lines,
             self.factor.values,
             self.noise.range_noise.lines,
@@ -117,6 +122,8 @@ class CalibratedImage:
 def _calibrate(
     dn: Numbers,
     first: int,
+    dn_left: int,
+    out_left: int,
     factor_lines: Floats,
     factors: Float32s,
     noise_lines: Floats,
@@ -130,16 +137,17 @@ def _calibrate(
     """Line by line, so that the tables on the line's samples stay in the processor's cache."""
     factor = np.empty(dn.shape[1], np.float32)
     noise = np.zeros(dn.shape[1], np.float32)
+    wanted = slice(out_left - dn_left, out_left - dn_left + out.shape[1])
     for row in range(dn.shape[0]):
-        interpolate_row(factor_lines, factors, first + row, factor)
+        interpolate_row(factor_lines, factors, first + row, dn_left, factor)
         if noise_known and (denoise or not clean_border):
-            interpolate_row(noise_lines, noises, first + row, noise)
-            scale_row(spans, first + row, noise)
+            interpolate_row(noise_lines, noises, first + row, dn_left, noise)
+            scale_row(spans, first + row, dn_left, noise)
         if not clean_border:
             blank_border(dn[row], factor, noise)
         if not denoise:
             noise[:] = 0.0
-        backscatter_row(dn[row], factor, noise, out[row])
+        backscatter_row(dn[row, wanted], factor[wanted], noise[wanted], out[row])
 
 
 @contextmanager

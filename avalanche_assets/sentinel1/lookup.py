@@ -57,19 +57,19 @@ class LineTable:
         """Values on `count` image lines from `first`: shape (count, samples)."""
         out = np.empty((count, self.values.shape[1]), np.float32)
         for row in range(count):
-            interpolate_row(self.lines, self.values, first + row, out[row])
+            interpolate_row(self.lines, self.values, first + row, 0, out[row])
         return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def interpolate_row(lines: Floats, values: Float32s, line: int, out: Float32s) -> None:
-    """Writes the values of a `LineTable` on one image line to `out`, shape (samples,)."""
+def interpolate_row(lines: Floats, values: Float32s, line: int, left: int, out: Float32s) -> None:
+    """Writes the values of a `LineTable` on one image line, from sample `left`, to `out` (samples,)."""
     last = lines.size - 1
     at = min(max(float(line), lines[0]), lines[last])
     lower = min(max(np.searchsorted(lines, at, side="right") - 1, 0), max(last - 1, 0))
     upper = min(lower + 1, last)
     span = lines[upper] - lines[lower]
     weight = np.float32((at - lines[lower]) / span if span > 0.0 else 0.0)
-    below, above = values[lower], values[upper]
+    below, above = values[lower, left : left + out.size], values[upper, left : left + out.size]
     for col in range(out.size):
         out[col] = below[col] + weight * (above[col] - below[col])

@@ -66,12 +66,14 @@ class Sigma0:
 
 @dataclass(frozen=True)
 class _Tile:
-    """A tile of the grid, its blocks and the lines of the image they need."""
+    """A tile of the grid, its blocks and the lines and samples of the image they need."""
 
     window: Window
     blocks: NDArray[np.int64]
     first_line: int
     stop_line: int
+    left: int
+    right: int
 
 
 def terrain_corrected_sigma0(
@@ -118,10 +120,11 @@ def sigma0_tiles(
     parts = TILE_PX // PART_PX
     blocks = np.asarray(wanted.reshape(wanted.shape[0] // parts, parts, -1, parts).any(axis=(1, 3)))
     models, timing = fit_blocks(orbit, dem, grid, blocks), stack.timing(orbit)
-    chunks = list(_chunks(_tiles(models, stack, orbit, grid)))
-
-    if not chunks:
+    tiles = _tiles(models, stack, orbit, grid)
+    if not tiles:
         return
+
+    left, right = min(tile.left for tile in tiles), max(tile.right for tile in tiles)
 
     def filled(tile: _Tile, ring: tuple[Float32s, Float32s]) -> Sigma0:
         out = Sigma0.empty(tile.window)
@@ -132,7 +135,7 @@ def sigma0_tiles(
             dem,
             wanted,
             ring,
-            (tile.first_line, tile.stop_line),
+            (tile.first_line, tile.stop_line, left),
             (tile.window.row, tile.window.col),
             (out.vv, out.vh),
             out.flags,
@@ -140,17 +143,20 @@ def sigma0_tiles(
         return out
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for chunk, ring in _read_ahead(chunks, stack):
+        for chunk, ring in _read_ahead(list(_chunks(tiles)), stack, left, right - left):
             yield from threads.map(filled, chunk, repeat(ring))
 
 
 def _tiles(models: BlockModels, stack: SliceStack, orbit: Orbit, grid: Grid) -> list[_Tile]:
     """Tiles with blocks that lie at least partly on the image, sorted by first line."""
     lines, samples = stack.shape
+    if not models.corners.size:
+        return []
     line, sample = stack.line_sample(models.node_time, models.node_range, orbit)
     first, stop = np.floor(line.min(axis=1)) - 1, np.ceil(line.max(axis=1)) + 2
+    left, right = np.floor(sample.min(axis=1)) - 1, np.ceil(sample.max(axis=1)) + 2
     # A comparison with NaN is false: blocks the orbit does not see are left out.
-    seen = (stop > 0) & (first < lines) & (sample.max(axis=1) > 0) & (sample.min(axis=1) < samples)
+    seen = (stop > 0) & (first < lines) & (right > 0) & (left < samples)
     members: dict[tuple[int, int], list[int]] = {}
     for index in np.flatnonzero(seen):
         row, col = models.corners[index] // RASTER_TILE_PX * RASTER_TILE_PX
@@ -158,8 +164,16 @@ def _tiles(models: BlockModels, stack: SliceStack, orbit: Orbit, grid: Grid) -> 
     tiles = []
     for (row, col), indices in members.items():
         height, width = min(RASTER_TILE_PX, grid.height - row), min(RASTER_TILE_PX, grid.width - col)
-        begin, end = max(int(first[indices].min()), 0), min(int(stop[indices].max()), lines)
-        tiles.append(_Tile(Window(row, col, height, width), np.array(indices), begin, end))
+        tiles.append(
+            _Tile(
+                Window(row, col, height, width),
+                np.array(indices),
+                max(int(first[indices].min()), 0),
+                min(int(stop[indices].max()), lines),
+                max(int(left[indices].min()), 0),
+                min(int(right[indices].max()), samples),
+            )
+        )
     return sorted(tiles, key=lambda tile: (tile.first_line, tile.window.row, tile.window.col))
 
 
@@ -176,7 +190,7 @@ def _chunks(tiles: list[_Tile]) -> Iterator[list[_Tile]]:
 
 
 def _read_ahead(
-    chunks: list[list[_Tile]], stack: SliceStack
+    chunks: list[list[_Tile]], stack: SliceStack, left: int, width: int
 ) -> Iterator[tuple[list[_Tile], tuple[Float32s, Float32s]]]:
     """Each chunk with the ring buffers that hold its lines; the next one's are read meanwhile.
 
@@ -185,13 +199,13 @@ def _read_ahead(
     """
     with ExitStack() as opened, ThreadPoolExecutor(1) as reader:
         images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
-        rings = tuple(np.empty((RING_LINES, stack.shape[1]), np.float32) for _ in images)
+        rings = tuple(np.empty((RING_LINES, width), np.float32) for _ in images)
 
         def read(chunk: list[_Tile], known: int) -> int:
             """Reads the lines from `known` on; returns where the next chunk goes on."""
             stop = max(tile.stop_line for tile in chunk)
             for image, ring in zip(images, rings, strict=True):
-                _read_round(image, ring, max(chunk[0].first_line, known), stop)
+                _read_round(image, ring, max(chunk[0].first_line, known), stop, left)
             return max(stop, known)
 
         pending = reader.submit(read, chunks[0], 0)
@@ -202,10 +216,10 @@ def _read_ahead(
             yield chunk, (rings[0], rings[1])
 
 
-def _read_round(image: StackedImage, ring: Float32s, first: int, stop: int) -> None:
+def _read_round(image: StackedImage, ring: Float32s, first: int, stop: int, left: int) -> None:
     """Reads lines of the stack into their rows of the ring."""
     while first < stop:
         row = first % RING_LINES
         count = min(stop - first, RING_LINES - row)
-        image.read_into(first, ring[row : row + count])
+        image.read_into(first, left, ring[row : row + count])
         first += count

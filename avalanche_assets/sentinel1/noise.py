@@ -109,7 +109,7 @@ class NoiseModel:
         """Noise power on `count` image lines from `first`, DN^2, shape (count, samples)."""
         noise = self.range_noise.rows(first, count)
         for row in range(count):
-            scale_row(self.azimuth_spans, first + row, noise[row])
+            scale_row(self.azimuth_spans, first + row, 0, noise[row])
         return noise
 
 
@@ -121,13 +121,13 @@ def _distance(block: AzimuthBlock, line: int, samples: NDArray[np.int64]) -> NDA
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def scale_row(spans: AzimuthSpans, line: int, noise: Float32s) -> None:
-    """Multiplies the range noise of one image line, shape (samples,), by its azimuth factors, in place."""
+def scale_row(spans: AzimuthSpans, line: int, left: int, noise: Float32s) -> None:
+    """Multiplies the range noise of one image line, from sample `left`, by its azimuth factors, in place."""
     for first_line, stop_line, first, stop, block in spans.bounds:
         if first_line <= line < stop_line:
             vector = slice(spans.starts[block], spans.starts[block + 1])
             factor = np.float32(np.interp(float(line), spans.lines[vector], spans.factors[vector]))
-            for col in range(first, stop):
+            for col in range(max(first - left, 0), min(stop - left, noise.size)):
                 noise[col] *= factor
 
 

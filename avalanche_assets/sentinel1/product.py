@@ -240,7 +240,7 @@ class Product:
         """
         area = self.window(window)
         with self.open_image(polarisation, quantity, denoise) as image:
-            return image.rows(area.row, area.height)[:, area.col : area.col + area.width]
+            return image.read(area)
 
     def window(self, window: Window | None) -> Window:
         """A window of the image, the whole image when None.

@@ -78,7 +78,7 @@ def sample_blocks(
     dem: Float32s,
     wanted: NDArray[np.bool_],
     ring: tuple[Float32s, Float32s],
-    held: tuple[int, int],
+    held: tuple[int, int, int],
     corner: tuple[int, int],
     out: tuple[Float32s, Float32s],
     flags: Flags,
@@ -93,7 +93,7 @@ def sample_blocks(
         wanted: Squares of 16 cells of the whole grid that are to be filled.
         ring: Linear power in two polarisations, NaN without data, both of shape (rows, samples). Rows are a
             power of two; line n of the stack is in row n modulo rows.
-        held: First and stop line of the stack that the ring holds now.
+        held: First and stop line of the stack that the ring holds now, and its first sample.
         corner: Grid row and column at which `out` and `flags` begin.
         out: Gets the mean power of each cell's samples, NaN when one of them has none.
         flags: Gets `Visibility` bits BORDER, OUTSIDE and NOISE_LIMITED of either polarisation.
@@ -143,7 +143,7 @@ def _sample_cell(
     pieces: Floats,
     dem: Float32s,
     ring: tuple[Float32s, Float32s],
-    held: tuple[int, int],
+    held: tuple[int, int, int],
     corner: tuple[int, int],
     out: tuple[Float32s, Float32s],
     flags: Flags,
@@ -175,6 +175,7 @@ def _sample_cell(
             (piece[5] + later * piece[9])
             + r * ((piece[6] + later * piece[10]) + r * (piece[7] + later * piece[11]))
         )
+        sample -= held[2]
         if not (held[0] <= line <= held[1] - 1 and 0.0 <= sample <= samples - 1):
             flags[to_row, to_col] = OUTSIDE
             return

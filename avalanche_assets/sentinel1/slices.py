@@ -35,8 +35,8 @@ class StackedImage:
     images: tuple[CalibratedImage, ...]
     width: int
 
-    def read_into(self, first: int, out: Float32s) -> None:
-        """Writes backscatter of the stack's lines from `first` to `out`, shape (lines, width).
+    def read_into(self, first: int, left: int, out: Float32s) -> None:
+        """Writes backscatter from a line and sample of the stack to `out`, shape (lines, samples).
 
         NaN beyond a narrower slice.
         """
@@ -46,8 +46,10 @@ class StackedImage:
             begin, end = max(first, top), min(first + len(out), top + lines)
             if begin < end:
                 rows = out[begin - first : end - first]
-                rows[:, samples:] = np.nan
-                image.read_into(begin - top, rows[:, :samples])
+                there = max(samples - left, 0)
+                rows[:, there:] = np.nan
+                if there:
+                    image.read_into(begin - top, left, rows[:, :there])
             top += lines
 
 

@@ -81,7 +81,7 @@ def test_cells_are_placed_to_a_thousandth_of_a_pixel(real_data, name, where):
     assert line.max() < line0 + RING - 3
     stack = SliceStack((product,))
     ring = image_of_places(stack, line0, sample0)
-    found_line, found_sample, flags = sampled(stack, grid, dem, ring, (line0, line0 + RING))
+    found_line, found_sample, flags = sampled(stack, grid, dem, ring, (line0, line0 + RING, 0))
     assert (flags != 255).all()
     inner = np.s_[1:-1, 1:-1]
     assert np.abs(found_line + line0 + RING // 2 - line)[inner].max() < 1e-3
@@ -104,7 +104,7 @@ def flat_scene(real_data, request):
     speckle = speckled(np.ones((RING + 2, width), np.float32), 7, line0)
     ring = np.full((RING, stack.shape[1]), np.nan, np.float32)
     ring[(line0 + np.arange(RING)) % RING, left : left + width] = speckle
-    cells, same, flags = sampled(stack, grid, dem, (ring, ring), (line0, line0 + RING))
+    cells, same, flags = sampled(stack, grid, dem, (ring, ring), (line0, line0 + RING, 0))
     np.testing.assert_array_equal(cells, same)
     assert (flags == 0).all()
     # Image pixels on the ground that the cells cover, which is a quadrangle in the image.
