@@ -19,6 +19,8 @@ Floats = NDArray[np.float32]
 
 TILE_PX = 128
 """Side of a raster's tiles."""
+CACHE_BYTES = 64_000_000
+"""Of tiles that GDAL keeps: they are read and written whole, so few are met twice."""
 STREAM_PX = 8 * TILE_PX
 """Side of the windows in which rasters are worked through, so that memory does not grow with the grid."""
 
@@ -64,7 +66,11 @@ def cog_writer(
         "bigtiff": "IF_SAFER",
         "num_threads": "ALL_CPUS",
     }
-    with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile) as dataset:
+    with (
+        rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),
+        atomic_path(path) as temporary,
+        rasterio.open(temporary, "w", **profile) as dataset,
+    ):
         for index, (name, unit) in enumerate(units.items(), start=1):
             dataset.set_band_description(index, name)
             dataset.set_band_unit(index, unit)
@@ -175,7 +181,7 @@ def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
     if not path.exists():
         raise TableError(f"{path}: raster is missing; materialise the asset that writes it")
     try:
-        with rasterio.open(path) as dataset:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(path) as dataset:
             yield dataset
     except RasterioIOError as error:
         raise TableError(

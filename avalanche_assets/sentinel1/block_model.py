@@ -72,11 +72,23 @@ def fit_blocks(orbit: Orbit, dem: Float32s, grid: Grid, blocks: NDArray[np.bool_
 def _height_range(dem: Float32s, blocks: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Lowest and highest height of every wanted block, NaN elsewhere."""
     low, high = np.full(blocks.shape, np.nan), np.full(blocks.shape, np.nan)
-    for row in np.flatnonzero(blocks.any(axis=1)):
-        strip = dem[row * TILE_PX : (row + 1) * TILE_PX].reshape(TILE_PX, -1, TILE_PX)
-        low[row], high[row] = np.fmin.reduce(strip, axis=(0, 2)), np.fmax.reduce(strip, axis=(0, 2))
-    low[~blocks] = np.nan
+    _extremes(dem, blocks, low, high)
     return low, high
+
+
+@njit(cache=True, nogil=True)
+def _extremes(dem: Float32s, blocks: NDArray[np.bool_], low: Floats, high: Floats) -> None:
+    for block_row, block_col in zip(*np.nonzero(blocks)):  # noqa: B905 (numba knows no strict zip)
+        lowest, highest = np.float32(np.inf), np.float32(-np.inf)
+        for row in range(block_row * TILE_PX, (block_row + 1) * TILE_PX):
+            for col in range(block_col * TILE_PX, (block_col + 1) * TILE_PX):
+                # A comparison with NaN is false.
+                if dem[row, col] < lowest:
+                    lowest = dem[row, col]
+                if dem[row, col] > highest:
+                    highest = dem[row, col]
+        if lowest <= highest:
+            low[block_row, block_col], high[block_row, block_col] = lowest, highest
 
 
 def _terms(scaled: Floats) -> Floats:

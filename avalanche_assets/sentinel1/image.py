@@ -17,6 +17,7 @@ from rasterio.windows import Window as RasterWindow
 
 from avalanche_assets.errors import SafeError
 from avalanche_assets.grid import Window
+from avalanche_assets.rasters import CACHE_BYTES
 from avalanche_assets.sentinel1.annotation import ImageInformation
 from avalanche_assets.sentinel1.border import FIRST_CLEAN_IPF, blank_border
 from avalanche_assets.sentinel1.calibration import Quantity, backscatter_row, parse_calibration
@@ -27,7 +28,10 @@ from avalanche_assets.sentinel1.safe import SafeArchive
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Numbers = NDArray[np.uint16]
+Bools = NDArray[np.bool_]
 
+RUN_PX = 64
+"""Pixels of a line are needed or not by runs of this many."""
 BLOCK_LINES = 512
 """Lines read at a time, from multiples of it: whole rows of tiles in the tiled twin, some 26 MB."""
 
@@ -62,16 +66,25 @@ class CalibratedImage:
         self.read_into(window.row, window.col, out)
         return out
 
-    def read_into(self, first: int, left: int, out: Float32s) -> None:
-        """Like `read`, written to `out` of shape (lines, samples), from line `first` and sample `left`."""
+    def read_into(self, first: int, left: int, out: Float32s, needed: Bools | None = None) -> None:
+        """Like `read`, written to `out` of shape (lines, samples), from line `first` and sample `left`.
+
+        Args:
+            first: First line.
+            left: First sample.
+            out: Gets the power.
+            needed: On every line of `out`, the runs of `RUN_PX` samples to write, shape (lines, samples /
+                `RUN_PX` rounded up); other pixels of `out` stay as they are. All when None.
+        """
         for line, dn in self._numbers(first, first + len(out), left, out.shape[1]):
-            self._calibrate(dn, line, left, out[line - first : line - first + len(dn)])
+            rows = slice(line - first, line - first + len(dn))
+            self._calibrate(dn, line, left, out[rows], None if needed is None else needed[rows])
 
     def blocks(self) -> Iterator[tuple[int, Float32s]]:
         """The whole image, block by block: first line and linear backscatter; see `read`."""
         for line, dn in self._numbers(0, self.dataset.height, 0, self.dataset.width):
             out = np.empty(dn.shape, np.float32)
-            self._calibrate(dn, line, 0, out)
+            self._calibrate(dn, line, 0, out, None)
             yield line, out
 
     def _numbers(self, first: int, stop: int, left: int, width: int) -> Iterator[tuple[int, Numbers]]:
@@ -100,7 +113,9 @@ class CalibratedImage:
                 f"({error}); download the product again"
             ) from error
 
-    def _calibrate(self, dn: Numbers, first: int, left: int, out: Float32s) -> None:
+    def _calibrate(self, dn: Numbers, first: int, left: int, out: Float32s, needed: Bools | None) -> None:
+        if needed is None:
+            needed = np.ones((len(out), -(-out.shape[1] // RUN_PX)), np.bool_)
         _calibrate(
             dn,
             first,
@@ -114,6 +129,7 @@ class CalibratedImage:
             self.noise.denoisable,
             self.denoise,
             self.clean_border,
+            needed,
             out,
         )
 
@@ -132,22 +148,36 @@ def _calibrate(
     noise_known: bool,
     denoise: bool,
     clean_border: bool,
+    needed: Bools,
     out: Float32s,
 ) -> None:
     """Line by line, so that the tables on the line's samples stay in the processor's cache."""
     factor = np.empty(dn.shape[1], np.float32)
     noise = np.zeros(dn.shape[1], np.float32)
-    wanted = slice(out_left - dn_left, out_left - dn_left + out.shape[1])
     for row in range(dn.shape[0]):
-        interpolate_row(factor_lines, factors, first + row, dn_left, factor)
-        if noise_known and (denoise or not clean_border):
-            interpolate_row(noise_lines, noises, first + row, dn_left, noise)
-            scale_row(spans, first + row, dn_left, noise)
-        if not clean_border:
+        runs = needed[row]
+        if not clean_border and runs.any():
+            interpolate_row(factor_lines, factors, first + row, dn_left, factor)
+            if noise_known:
+                interpolate_row(noise_lines, noises, first + row, dn_left, noise)
+                scale_row(spans, first + row, dn_left, noise)
             blank_border(dn[row], factor, noise)
-        if not denoise:
-            noise[:] = 0.0
-        backscatter_row(dn[row, wanted], factor[wanted], noise[wanted], out[row])
+        begin = 0
+        while begin < runs.size:
+            end = begin + 1
+            if runs[begin]:
+                while end < runs.size and runs[end]:
+                    end += 1
+                left, right = begin * RUN_PX, min(end * RUN_PX, out.shape[1])
+                run = slice(out_left + left - dn_left, out_left + right - dn_left)
+                interpolate_row(factor_lines, factors, first + row, out_left + left, factor[run])
+                if noise_known and denoise:
+                    interpolate_row(noise_lines, noises, first + row, out_left + left, noise[run])
+                    scale_row(spans, first + row, out_left + left, noise[run])
+                elif not denoise:
+                    noise[run] = 0.0
+                backscatter_row(dn[row, run], factor[run], noise[run], out[row, left:right])
+            begin = end
 
 
 @contextmanager
@@ -204,6 +234,6 @@ def _open(name: str) -> DatasetReader:
     Where strips are not compressed, GDAL copies them straight from the file: that is twice as fast as through
     its block cache, which would fill up with pixels that are never asked for again.
     """
-    with warnings.catch_warnings(), rasterio.Env(GTIFF_DIRECT_IO=True):
+    with warnings.catch_warnings(), rasterio.Env(GTIFF_DIRECT_IO=True, GDAL_CACHEMAX=CACHE_BYTES):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(name)

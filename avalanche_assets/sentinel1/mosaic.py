@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from avalanche_assets.grid import TILE_PX, Grid, Window
 from avalanche_assets.rasters import TILE_PX as RASTER_TILE_PX
 from avalanche_assets.sentinel1.block_model import BlockModels, fit_blocks
+from avalanche_assets.sentinel1.image import RUN_PX
 from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.safe import POLARISATIONS
@@ -66,14 +67,24 @@ class Sigma0:
 
 @dataclass(frozen=True)
 class _Tile:
-    """A tile of the grid, its blocks and the lines and samples of the image they need."""
+    """A tile of the grid, its blocks and the lines of the image they need."""
 
     window: Window
     blocks: NDArray[np.int64]
     first_line: int
     stop_line: int
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """The part of the image that tiles need: `width` samples from `left`, of which on each line some runs.
+
+    `runs` has the shape (lines, runs of `RUN_PX` samples).
+    """
+
     left: int
-    right: int
+    width: int
+    runs: NDArray[np.bool_]
 
 
 def terrain_corrected_sigma0(
@@ -108,7 +119,7 @@ def sigma0_tiles(
         wanted: Squares of 16 cells to fill, shape (rows / 16, columns / 16); all when None.
 
     Yields:
-        Every tile of 256 x 256 cells (less at the grid's edge) that holds wanted cells on the image.
+        Every tile of 128 x 128 cells (less at the grid's edge) that holds wanted cells on the image.
 
     Raises:
         SafeError: A product is incomplete or damaged.
@@ -120,11 +131,11 @@ def sigma0_tiles(
     parts = TILE_PX // PART_PX
     blocks = np.asarray(wanted.reshape(wanted.shape[0] // parts, parts, -1, parts).any(axis=(1, 3)))
     models, timing = fit_blocks(orbit, dem, grid, blocks), stack.timing(orbit)
-    tiles = _tiles(models, stack, orbit, grid)
+    extents = _extents(models, stack, orbit)
+    tiles = _tiles(models, extents, grid)
     if not tiles:
         return
-
-    left, right = min(tile.left for tile in tiles), max(tile.right for tile in tiles)
+    needed = _needed(extents, stack)
 
     def filled(tile: _Tile, ring: tuple[Float32s, Float32s]) -> Sigma0:
         out = Sigma0.empty(tile.window)
@@ -135,7 +146,7 @@ def sigma0_tiles(
             dem,
             wanted,
             ring,
-            (tile.first_line, tile.stop_line, left),
+            (tile.first_line, tile.stop_line, needed.left),
             (tile.window.row, tile.window.col),
             (out.vv, out.vh),
             out.flags,
@@ -143,38 +154,52 @@ def sigma0_tiles(
         return out
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for chunk, ring in _read_ahead(list(_chunks(tiles)), stack, left, right - left):
+        for chunk, ring in _read_ahead(list(_chunks(tiles)), stack, needed):
             yield from threads.map(filled, chunk, repeat(ring))
 
 
-def _tiles(models: BlockModels, stack: SliceStack, orbit: Orbit, grid: Grid) -> list[_Tile]:
-    """Tiles with blocks that lie at least partly on the image, sorted by first line."""
-    lines, samples = stack.shape
+def _extents(models: BlockModels, stack: SliceStack, orbit: Orbit) -> NDArray[np.int64]:
+    """First and stop line, first and stop sample of every block on the image, shape (n, 4); zeros off it."""
     if not models.corners.size:
-        return []
+        return np.zeros((0, 4), np.int64)
     line, sample = stack.line_sample(models.node_time, models.node_range, orbit)
-    first, stop = np.floor(line.min(axis=1)) - 1, np.ceil(line.max(axis=1)) + 2
-    left, right = np.floor(sample.min(axis=1)) - 1, np.ceil(sample.max(axis=1)) + 2
+    lines, samples = stack.shape
+    extents = np.stack(
+        [
+            np.clip(np.floor(line.min(axis=1)) - 1, 0, lines),
+            np.clip(np.ceil(line.max(axis=1)) + 2, 0, lines),
+            np.clip(np.floor(sample.min(axis=1)) - 1, 0, samples),
+            np.clip(np.ceil(sample.max(axis=1)) + 2, 0, samples),
+        ],
+        axis=1,
+    )
     # A comparison with NaN is false: blocks the orbit does not see are left out.
-    seen = (stop > 0) & (first < lines) & (right > 0) & (left < samples)
+    seen = (extents[:, 0] < extents[:, 1]) & (extents[:, 2] < extents[:, 3])
+    return np.where(seen[:, None], extents, 0).astype(np.int64)
+
+
+def _tiles(models: BlockModels, extents: NDArray[np.int64], grid: Grid) -> list[_Tile]:
+    """Tiles with blocks that lie at least partly on the image, sorted by first line."""
     members: dict[tuple[int, int], list[int]] = {}
-    for index in np.flatnonzero(seen):
+    for index in np.flatnonzero(extents[:, 1]):
         row, col = models.corners[index] // RASTER_TILE_PX * RASTER_TILE_PX
         members.setdefault((int(row), int(col)), []).append(int(index))
     tiles = []
     for (row, col), indices in members.items():
         height, width = min(RASTER_TILE_PX, grid.height - row), min(RASTER_TILE_PX, grid.width - col)
-        tiles.append(
-            _Tile(
-                Window(row, col, height, width),
-                np.array(indices),
-                max(int(first[indices].min()), 0),
-                min(int(stop[indices].max()), lines),
-                max(int(left[indices].min()), 0),
-                min(int(right[indices].max()), samples),
-            )
-        )
+        first, stop = int(extents[indices, 0].min()), int(extents[indices, 1].max())
+        tiles.append(_Tile(Window(row, col, height, width), np.array(indices), first, stop))
     return sorted(tiles, key=lambda tile: (tile.first_line, tile.window.row, tile.window.col))
+
+
+def _needed(extents: NDArray[np.int64], stack: SliceStack) -> _Needed:
+    """What to read, from the blocks that lie on the image."""
+    extents = extents[extents[:, 1] > 0]
+    left, right = int(extents[:, 2].min()), int(extents[:, 3].max())
+    runs = np.zeros((stack.shape[0], -(-(right - left) // RUN_PX)), np.bool_)
+    for first, stop, begin, end in extents:
+        runs[first:stop, (begin - left) // RUN_PX : -(-(end - left) // RUN_PX)] = True
+    return _Needed(left, right - left, runs)
 
 
 def _chunks(tiles: list[_Tile]) -> Iterator[list[_Tile]]:
@@ -190,36 +215,37 @@ def _chunks(tiles: list[_Tile]) -> Iterator[list[_Tile]]:
 
 
 def _read_ahead(
-    chunks: list[list[_Tile]], stack: SliceStack, left: int, width: int
+    chunks: list[list[_Tile]], stack: SliceStack, needed: _Needed
 ) -> Iterator[tuple[list[_Tile], tuple[Float32s, Float32s]]]:
     """Each chunk with the ring buffers that hold its lines; the next one's are read meanwhile.
 
     Line n of the stack lies in row n modulo `RING_LINES`. A chunk is at most half as long, and begins no
     earlier than the one before, so that lines in use are never overwritten.
     """
-    with ExitStack() as opened, ThreadPoolExecutor(1) as reader:
+    with ExitStack() as opened, ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(2) as readers:
         images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
-        rings = tuple(np.empty((RING_LINES, width), np.float32) for _ in images)
+        rings = tuple(np.empty((RING_LINES, needed.width), np.float32) for _ in images)
 
         def read(chunk: list[_Tile], known: int) -> int:
             """Reads the lines from `known` on; returns where the next chunk goes on."""
             stop = max(tile.stop_line for tile in chunk)
-            for image, ring in zip(images, rings, strict=True):
-                _read_round(image, ring, max(chunk[0].first_line, known), stop, left)
+            first = max(chunk[0].first_line, known)
+            list(readers.map(_read_round, images, rings, repeat(first), repeat(stop), repeat(needed)))
             return max(stop, known)
 
-        pending = reader.submit(read, chunks[0], 0)
+        pending = ahead.submit(read, chunks[0], 0)
         for chunk, following in pairwise([*chunks, []]):
             known = pending.result()
             if following:
-                pending = reader.submit(read, following, known)
+                pending = ahead.submit(read, following, known)
             yield chunk, (rings[0], rings[1])
 
 
-def _read_round(image: StackedImage, ring: Float32s, first: int, stop: int, left: int) -> None:
+def _read_round(image: StackedImage, ring: Float32s, first: int, stop: int, needed: _Needed) -> None:
     """Reads lines of the stack into their rows of the ring."""
     while first < stop:
         row = first % RING_LINES
         count = min(stop - first, RING_LINES - row)
-        image.read_into(first, left, ring[row : row + count])
+        runs = needed.runs[first : first + count]
+        image.read_into(first, needed.left, ring[row : row + count], runs)
         first += count

@@ -98,125 +98,145 @@ def sample_blocks(
         out: Gets the mean power of each cell's samples, NaN when one of them has none.
         flags: Gets `Visibility` bits BORDER, OUTSIDE and NOISE_LIMITED of either polarisation.
     """
-    pieces, scale = np.empty((MAX_PIECES, 12)), np.empty(2)
+    pieces = np.empty((MAX_PIECES, 12))
+    height, line, sample = np.empty((4, PART_PX)), np.empty((4, PART_PX)), np.empty((4, PART_PX))
+    flat = (ring[0].ravel(), ring[1].ravel())
     for block in chosen:
         row0, col0 = models.corners[block]
-        middle_range = models.slant_range[block, 0]
-        scale[0], scale[1] = models.height_m[block, 0], 1.0 / models.height_m[block, 1]
-        _pieces(timing, models.node_time[block], middle_range, pieces)
+        count = _pieces(timing, models.node_time[block], models.slant_range[block, 0], pieces)
         for part in range((TILE_PX // PART_PX) ** 2):
             row1 = row0 + part // (TILE_PX // PART_PX) * PART_PX
             col1 = col0 + part % (TILE_PX // PART_PX) * PART_PX
             if not wanted[row1 // PART_PX, col1 // PART_PX]:
                 continue
             for row in range(row1, row1 + PART_PX):
-                for col in range(col1, col1 + PART_PX):
-                    _sample_cell(
-                        row,
-                        col,
-                        row0,
-                        col0,
-                        scale,
-                        models.time[block],
-                        models.slant_range[block],
-                        middle_range,
-                        pieces,
-                        dem,
-                        ring,
-                        held,
-                        corner,
-                        out,
-                        flags,
-                    )
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
-def _sample_cell(
-    row: int,
-    col: int,
-    row0: int,
-    col0: int,
-    height_m: Floats,
-    time_terms: Floats,
-    range_terms: Floats,
-    middle_range: float,
-    pieces: Floats,
-    dem: Float32s,
-    ring: tuple[Float32s, Float32s],
-    held: tuple[int, int, int],
-    corner: tuple[int, int],
-    out: tuple[Float32s, Float32s],
-    flags: Flags,
-) -> None:
-    """Mean of a cell's four bilinear samples; the cell has no value when one of them has none."""
-    vv, vh = ring
-    mask, samples = vv.shape[0] - 1, vv.shape[1]
-    to_row, to_col = row - corner[0], col - corner[1]
-    centre = dem[row, col]
-    above, below = dem[max(row - 1, 0)], dem[min(row + 1, dem.shape[0] - 1)]
-    before, after = max(col - 1, 0), min(col + 1, dem.shape[1] - 1)
-    total_vv = total_vh = 0.0
-    for sub in range(4):
-        down, right = 2 * (sub // 2) - 1, 2 * (sub % 2) - 1
-        beside, across = after if right > 0 else before, below if down > 0 else above
-        height = _corner_height(centre, across[col], dem[row, beside], across[beside])
-        h = (height - height_m[0]) * height_m[1]
-        x = (col - col0 + 0.5 + 0.25 * right) * (2.0 / TILE_PX) - 1.0
-        y = 1.0 - (row - row0 + 0.5 + 0.25 * down) * (2.0 / TILE_PX)
-        time = quadratic(time_terms, x, y, h)
-        r = quadratic(range_terms, x, y, h) - middle_range
-        at = 0
-        while time >= pieces[at + 1, 0]:
-            at += 1
-        piece = pieces[at]
-        later = time - piece[3]
-        line = piece[1] + later * piece[2]
-        sample = (piece[4] + later * piece[8]) + r * (
-            (piece[5] + later * piece[9])
-            + r * ((piece[6] + later * piece[10]) + r * (piece[7] + later * piece[11]))
-        )
-        sample -= held[2]
-        if not (held[0] <= line <= held[1] - 1 and 0.0 <= sample <= samples - 1):
-            flags[to_row, to_col] = OUTSIDE
-            return
-        top, left = min(int(line), held[1] - 2), min(int(sample), samples - 2)
-        v, u = np.float32(line - top), np.float32(sample - left)
-        upper, lower = top & mask, (top + 1) & mask
-        total_vv += _bilinear(vv, upper, lower, left, v, u)
-        total_vh += _bilinear(vh, upper, lower, left, v, u)
-    if np.isnan(total_vv + total_vh):
-        flags[to_row, to_col] = BORDER
-    elif not (total_vv > 0.0 and total_vh > 0.0):
-        # They keep their power: leaving dark cells out would brighten the mean of dark ground.
-        flags[to_row, to_col] = NOISE_LIMITED
-    else:
-        flags[to_row, to_col] = 0
-    out[0][to_row, to_col] = 0.25 * total_vv
-    out[1][to_row, to_col] = 0.25 * total_vh
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
-def _bilinear(image: Float32s, upper: int, lower: int, left: int, v: float, u: float) -> float:
-    above = image[upper, left] + u * (image[upper, left + 1] - image[upper, left])
-    below = image[lower, left] + u * (image[lower, left + 1] - image[lower, left])
-    return float(above + v * (below - above))
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
-def _corner_height(centre: float, vertical: float, horizontal: float, diagonal: float) -> float:
-    """Height a quarter cell off the centre, bilinear; a neighbour without height counts as the centre."""
-    height = 0.5625 * centre + 0.1875 * vertical + 0.1875 * horizontal + 0.0625 * diagonal
-    if np.isnan(height):
-        vertical = centre if np.isnan(vertical) else vertical
-        horizontal = centre if np.isnan(horizontal) else horizontal
-        diagonal = centre if np.isnan(diagonal) else diagonal
-        height = 0.5625 * centre + 0.1875 * vertical + 0.1875 * horizontal + 0.0625 * diagonal
-    return float(height)
+                _subcell_heights(dem, row, col1, height)
+                _place(models, block, row, col1, pieces[: count + 1], height, line, sample)
+                area = slice(col1 - corner[1], col1 - corner[1] + PART_PX)
+                powers = out[0][row - corner[0], area], out[1][row - corner[0], area]
+                _mean_power(flat, ring[0].shape, held, line, sample, powers, flags[row - corner[0], area])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _pieces(timing: ImageTiming, node_time: Floats, middle_range: float, pieces: Floats) -> None:
-    """The intervals of time over which line and sample of a block are smooth, in order, and a sentinel.
+def _subcell_heights(dem: Float32s, row: int, col: int, out: Floats) -> None:
+    """Heights a quarter cell off the centres of a row of cells, bilinear, shape (4, cells).
+
+    A neighbour without height counts as the centre.
+    """
+    above, below = dem[max(row - 1, 0)], dem[min(row + 1, dem.shape[0] - 1)]
+    for k in range(out.shape[1]):
+        here, before, after = col + k, max(col + k - 1, 0), min(col + k + 1, dem.shape[1] - 1)
+        centre = dem[row, here]
+        for sub in range(4):
+            across, beside = below if sub // 2 else above, after if sub % 2 else before
+            vertical, horizontal, diagonal = across[here], dem[row, beside], across[beside]
+            if np.isnan(vertical + horizontal + diagonal):
+                vertical = centre if np.isnan(vertical) else vertical
+                horizontal = centre if np.isnan(horizontal) else horizontal
+                diagonal = centre if np.isnan(diagonal) else diagonal
+            out[sub, k] = 0.5625 * centre + 0.1875 * (vertical + horizontal) + 0.0625 * diagonal
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _place(
+    models: BlockModels,
+    block: int,
+    row: int,
+    col: int,
+    pieces: Floats,
+    height: Floats,
+    line: Floats,
+    sample: Floats,
+) -> None:
+    """Line and sample of the four points of a row of cells, each of shape (4, cells)."""
+    row0, col0 = models.corners[block]
+    middle, scale = models.height_m[block, 0], 1.0 / models.height_m[block, 1]
+    time_terms, range_terms = models.time[block], models.slant_range[block]
+    middle_range = range_terms[0]
+    for sub in range(4):
+        down, right = 2 * (sub // 2) - 1, 2 * (sub % 2) - 1
+        y = 1.0 - (row - row0 + 0.5 + 0.25 * down) * (2.0 / TILE_PX)
+        west = (col - col0 + 0.5 + 0.25 * right) * (2.0 / TILE_PX) - 1.0
+        for k in range(height.shape[1]):
+            x, h = west + k * (2.0 / TILE_PX), (height[sub, k] - middle) * scale
+            line[sub, k] = quadratic(time_terms, x, y, h)
+            sample[sub, k] = quadratic(range_terms, x, y, h) - middle_range
+    # Most blocks lie in one piece: a loop without a choice in it is worked eight points at a time.
+    if pieces.shape[0] == 2:
+        for sub in range(4):
+            for k in range(height.shape[1]):
+                line[sub, k], sample[sub, k] = _line_sample(pieces[0], line[sub, k], sample[sub, k])
+    else:
+        for sub in range(4):
+            for k in range(height.shape[1]):
+                at = 0
+                while line[sub, k] >= pieces[at + 1, 0]:
+                    at += 1
+                line[sub, k], sample[sub, k] = _line_sample(pieces[at], line[sub, k], sample[sub, k])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
+def _line_sample(piece: Floats, time: float, r: float) -> tuple[float, float]:
+    """Line and sample at an azimuth time and a slant range less that of the block's middle."""
+    later = time - piece[3]
+    cubic = piece[6] + later * piece[10] + r * (piece[7] + later * piece[11])
+    sample = piece[4] + later * piece[8] + r * (piece[5] + later * piece[9] + r * cubic)
+    return piece[1] + later * piece[2], sample
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _mean_power(
+    flat: tuple[Float32s, Float32s],
+    shape: tuple[int, int],
+    held: tuple[int, int, int],
+    line: Floats,
+    sample: Floats,
+    out: tuple[Float32s, Float32s],
+    flags: Flags,
+) -> None:
+    """Mean of each cell's four bilinear samples; the cell has no value when one of them has none."""
+    first, stop, left = held
+    mask, width = shape[0] - 1, shape[1]
+    one = np.uint64(1)
+    for k in range(line.shape[1]):
+        total_vv = total_vh = 0.0
+        outside = False
+        for sub in range(4):
+            y, x = line[sub, k], sample[sub, k] - left
+            if not (first <= y <= stop - 1 and 0.0 <= x <= width - 1):
+                outside = True
+                break
+            top, col = min(int(y), stop - 2), min(int(x), width - 2)
+            v, u = np.float32(y - top), np.float32(x - col)
+            # Unsigned, so that no index is checked for being counted from the end.
+            upper = np.uint64((top & mask) * width + col)
+            lower = np.uint64(((top + 1) & mask) * width + col)
+            total_vv += _bilinear(flat[0], upper, lower, one, v, u)
+            total_vh += _bilinear(flat[1], upper, lower, one, v, u)
+        if outside:
+            flags[k] = OUTSIDE
+            continue
+        if np.isnan(total_vv + total_vh):
+            flags[k] = BORDER
+        elif total_vv > 0.0 and total_vh > 0.0:
+            flags[k] = 0
+        else:
+            # They keep their power: leaving dark cells out would brighten the mean of dark ground.
+            flags[k] = NOISE_LIMITED
+        out[0][k], out[1][k] = 0.25 * total_vv, 0.25 * total_vh
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
+def _bilinear(image: Float32s, upper: int, lower: int, one: int, v: float, u: float) -> float:
+    above = image[upper] + u * (image[upper + one] - image[upper])
+    below = image[lower] + u * (image[lower + one] - image[lower])
+    power: float = above + v * (below - above)
+    return power
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _pieces(timing: ImageTiming, node_time: Floats, middle_range: float, pieces: Floats) -> int:
+    """The intervals of time over which line and sample of a block are smooth, in order; returns their number.
 
     A piece holds: its begin; line at the reference time, and lines a second; reference time; four terms of
     the sample at the reference time, and their change a second.
@@ -240,6 +260,7 @@ def _pieces(timing: ImageTiming, node_time: Floats, middle_range: float, pieces:
             pieces[count, 0] = piece_begin
             count += 1
     pieces[count, 0] = np.inf
+    return count
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)

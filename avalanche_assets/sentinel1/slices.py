@@ -35,10 +35,10 @@ class StackedImage:
     images: tuple[CalibratedImage, ...]
     width: int
 
-    def read_into(self, first: int, left: int, out: Float32s) -> None:
+    def read_into(self, first: int, left: int, out: Float32s, needed: NDArray[np.bool_]) -> None:
         """Writes backscatter from a line and sample of the stack to `out`, shape (lines, samples).
 
-        NaN beyond a narrower slice.
+        NaN beyond a narrower slice; `needed` as in `CalibratedImage.read_into`.
         """
         top = 0
         for image in self.images:
@@ -49,7 +49,7 @@ class StackedImage:
                 there = max(samples - left, 0)
                 rows[:, there:] = np.nan
                 if there:
-                    image.read_into(begin - top, left, rows[:, :there])
+                    image.read_into(begin - top, left, rows[:, :there], needed[begin - first : end - first])
             top += lines
 
 
