@@ -79,8 +79,8 @@ def cog_writer(
 
         def write(window: Window, bands: Mapping[str, NDArray[Any]]) -> None:
             area = RasterWindow(window.col, window.row, window.width, window.height)
-            for name, values in bands.items():
-                dataset.write(np.asarray(values, np.float32), order[name], window=area)
+            stack = np.stack([np.asarray(values, np.float32) for values in bands.values()])
+            dataset.write(stack, [order[name] for name in bands], window=area)
 
         yield write
 
@@ -102,7 +102,8 @@ def write_cog(
         tags: Dataset tags.
     """
     with cog_writer(path, units, grid, tags) as write:
-        write(Window(0, 0, grid.height, grid.width), bands)
+        for window in grid.tiles(STREAM_PX):
+            write(window, {name: values[window.slices] for name, values in bands.items()})
 
 
 def read_bands(

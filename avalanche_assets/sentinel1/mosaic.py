@@ -11,7 +11,7 @@ ground-range products.
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise, repeat
@@ -154,8 +154,14 @@ def sigma0_tiles(
         return out
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        done: list[Future[Sigma0]] = []
         for chunk, ring in _read_ahead(list(_chunks(tiles)), stack, needed):
-            yield from threads.map(filled, chunk, repeat(ring))
+            current = [threads.submit(filled, tile, ring) for tile in chunk]
+            # The caller stores one chunk's tiles while the next one's are filled.
+            yield from (tile.result() for tile in done)
+            wait(current)
+            done = current
+        yield from (tile.result() for tile in done)
 
 
 def _extents(models: BlockModels, stack: SliceStack, orbit: Orbit) -> NDArray[np.int64]:
