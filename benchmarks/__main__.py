@@ -143,7 +143,9 @@ def _row(claim: Claim, file: Path, used: Scene, repeat: int) -> list[str]:
     runs = [(_measure(claim.ours, file), _measure(claim.peer, file)) for _ in range(repeat)]
     ours = _median([pair[0] for pair in runs])
     peer = _median([pair[1] for pair in runs])
-    if ours is None or peer is None:
+    if ours is None:
+        raise SystemExit(f"{claim.ours}: could not be measured")
+    if peer is None:
         return [claim.text, used.described, "", "", "not measured", "", "", ""]
     if claim.by == "speed":
         ratio = ours.speed / peer.speed

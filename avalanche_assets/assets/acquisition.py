@@ -24,10 +24,11 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
 
         Partitions are built from this table; when it grows, the code location reloads itself.
         """
-        from avalanche_assets.catalogue.sources import find_acquisitions
+        from avalanche_assets.catalogue.sources import list_source
 
         known = pipeline.catalogue.acquisitions
-        found = find_acquisitions(pipeline.settings)
+        listing = list_source(pipeline.settings)
+        found = listing.acquisitions
         write_catalogue(pipeline.layout.acquisition_catalogue, found)
         reloaded = code_location.reload() if {a.date for a in found} != {a.date for a in known} else False
         return dg.MaterializeResult(
@@ -36,6 +37,10 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
                 "dagster/row_count": len(found),
                 "incomplete": sum(not item.complete for item in found),
                 "code location reloaded": reloaded,
+                "passed over": markdown_table(
+                    ["product", "kept instead", "reason"],
+                    [(item.name, item.kept, item.reason) for item in listing.dropped],
+                ),
                 "acquisitions": markdown_table(
                     ["date", "platform", "orbit", "role", "season", "products", "complete"],
                     [

@@ -99,18 +99,11 @@ def list_safe_folder(folder: Path, track: TrackSettings, reference_months: Itera
     return SourceListing(tuple(acquisitions), tuple(dropped))
 
 
-def find_acquisitions(
-    folder: Path, track: TrackSettings, reference_months: Iterable[int]
-) -> list[Acquisition]:
-    """The acquisitions of `list_safe_folder` alone."""
-    return list(list_safe_folder(folder, track, reference_months).acquisitions)
-
-
 def check_products(folder: Path, acquisition: Acquisition, track: TrackSettings) -> list[ProductRecord]:
     """Opens and checks every product of an acquisition, in order of time.
 
     Raises:
-        SafeError: A product is damaged, of another kind, or not of the configured track.
+        SafeError: A product is damaged (every checksum is compared), of another kind, or of another track.
     """
     records = []
     for product in open_products(folder, acquisition):
@@ -120,6 +113,7 @@ def check_products(folder: Path, acquisition: Acquisition, track: TrackSettings)
                 f"but the settings ask for {track.relative_orbit} {track.direction}; move it or set [track]"
             )
         product.require_complete()
+        product.archive.verify()
         lines, samples = product.shape
         records.append(
             ProductRecord(

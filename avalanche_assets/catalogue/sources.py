@@ -1,6 +1,6 @@
 """One question to every source: which acquisitions are there?"""
 
-from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing
+from avalanche_assets.catalogue.acquisitions import SourceListing
 from avalanche_assets.catalogue.raster_folder import find_rasters
 from avalanche_assets.catalogue.safe_folder import list_safe_folder
 from avalanche_assets.errors import CatalogueError
@@ -23,8 +23,3 @@ def list_source(settings: Settings) -> SourceListing:
         # An empty answer would wipe every known date out of the catalogue.
         raise CatalogueError(f"{folder}: no {wanted}; put one there, or set source.folder or [track]")
     return found
-
-
-def find_acquisitions(settings: Settings) -> list[Acquisition]:
-    """The acquisitions of `list_source` alone."""
-    return list(list_source(settings).acquisitions)

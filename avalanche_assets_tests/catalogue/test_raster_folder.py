@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime, time
 import pytest
 
 from avalanche_assets.catalogue.raster_folder import find_rasters
-from avalanche_assets.catalogue.sources import find_acquisitions
+from avalanche_assets.catalogue.sources import list_source
 from avalanche_assets.errors import CatalogueError
 from avalanche_assets.settings import InventorySettings, Settings, SourceSettings
 
@@ -80,4 +80,4 @@ def test_empty_folder_is_an_error_and_no_empty_catalogue(tmp_path):
         inventory=InventorySettings(corridors=tmp_path / "points.gpkg"),
     )
     with pytest.raises(CatalogueError, match="no GeoTIFF; put one there"):
-        find_acquisitions(settings)
+        list_source(settings)

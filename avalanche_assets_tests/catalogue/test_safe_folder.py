@@ -6,11 +6,11 @@ import pytest
 
 from avalanche_assets.catalogue.safe_folder import (
     check_products,
-    find_acquisitions,
+    list_safe_folder,
     open_products,
     relative_orbit,
 )
-from avalanche_assets.catalogue.sources import find_acquisitions as find_in_source
+from avalanche_assets.catalogue.sources import list_source
 from avalanche_assets.errors import CatalogueError, SafeError
 from avalanche_assets.sentinel1.safe import SafeArchive
 from avalanche_assets.settings import (
@@ -38,7 +38,7 @@ def fill(folder, *names):
 
 
 def find(folder, *names):
-    return find_acquisitions(fill(folder, *names), TRACK, SNOW_FREE)
+    return list(list_safe_folder(fill(folder, *names), TRACK, SNOW_FREE).acquisitions)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_two_platforms_on_one_date_are_refused_by_name(tmp_path):
 
 def test_missing_folder_names_the_setting(tmp_path):
     with pytest.raises(CatalogueError, match=r"none: folder not found; set source\.folder"):
-        find_acquisitions(tmp_path / "none", TRACK, SNOW_FREE)
+        list_safe_folder(tmp_path / "none", TRACK, SNOW_FREE)
 
 
 def test_source_without_any_product_of_the_track_is_an_error(tmp_path):
@@ -157,7 +157,7 @@ def test_source_without_any_product_of_the_track_is_an_error(tmp_path):
         inventory=InventorySettings(corridors=tmp_path / "c.gpkg", events=tmp_path / "e.csv"),
     )
     with pytest.raises(CatalogueError, match="no IW GRDH 1SDV product of relative orbit 66"):
-        find_in_source(settings)
+        list(list_source(settings).acquisitions)
 
 
 # What is inside the products
@@ -183,7 +183,7 @@ def test_real_product_is_found_and_refused_for_its_missing_pixels(real_data, tmp
         pytest.skip(f"no {name}")
     shutil.copy(real_data / "safe" / name, tmp_path)
     track = TrackSettings(relative_orbit=168)
-    (found,) = find_acquisitions(tmp_path, track, SNOW_FREE)
+    (found,) = list_safe_folder(tmp_path, track, SNOW_FREE).acquisitions
     (product,) = open_products(tmp_path, found)
     assert (product.platform, product.absolute_orbit) == (found.platform, found.absolute_orbit)
     assert abs((product.start - found.overpass).total_seconds()) < 1

@@ -18,7 +18,7 @@ from tiny_truth import Truth
 from typer.testing import CliRunner
 
 from avalanche_assets.automation.stages import STAGES
-from avalanche_assets.catalogue.safe_folder import find_acquisitions, open_products
+from avalanche_assets.catalogue.safe_folder import list_safe_folder, open_products
 from avalanche_assets.cli import app
 from avalanche_assets.detectors.scored import scored_labels
 from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_table
@@ -202,14 +202,29 @@ def contrast_of(dates, inside, ring, visible) -> float:
     return inner - outer
 
 
-def test_noise_formats_leave_no_step_between_the_polarisations(tiny_season, truth, visible):
+@pytest.fixture(scope="module")
+def full_swath(tiny_season) -> dict[str, dict[str, np.ndarray]]:
+    """sigma0 of every winter date on all cells: the stored one is filled only where patches lie."""
+    layout = tiny_season.layout
+    images = {}
+    for day in days_of(tiny_season):
+        products = open_products(tiny_season.folder / "products", tiny_season.catalogue.get(day))
+        orbit = Orbit.from_json(layout.orbit_files(day).read_text(encoding="utf-8"))
+        sigma0 = terrain_corrected_sigma0(
+            products, orbit, read_bands(layout.dem)["elevation"], read_grid(layout.dem)
+        )
+        images[day] = {"vv": sigma0.vv, "vh": sigma0.vh}
+    return images
+
+
+def test_noise_formats_leave_no_step_between_the_polarisations(tiny_season, truth, visible, full_swath):
     """Weather moves VV and VH alike but for known drifts; thermal noise weighs five times more in VH.
 
     Dates until 10 March annotate it along range only, the later ones along azimuth too: removed wrongly
     in one of the formats, dark VH would step against VV.
     """
     days = days_of(tiny_season)
-    sigma0 = {day: read_bands(tiny_season.layout.sigma0(day)) for day in days}
+    sigma0 = full_swath
     dry = visible & dry_on_all(tiny_season, truth, days)
     known = dry & np.all(
         [np.isfinite(bands[name]) for bands in sigma0.values() for name in ("vv", "vh")], axis=0
@@ -232,13 +247,13 @@ def test_noise_formats_leave_no_step_between_the_polarisations(tiny_season, trut
     assert np.std(list(residual.values())) < 0.15
 
 
-def test_dry_snow_follows_the_true_drift(tiny_season, truth, visible):
+def test_dry_snow_follows_the_true_drift(tiny_season, truth, visible, full_swath):
     days = days_of(tiny_season)
     dry = visible & dry_on_all(tiny_season, truth, days)
     for name in ("vv", "vh"):
         residual = []
         for day in days:
-            sigma0 = read_bands(tiny_season.layout.sigma0(day))[name]
+            sigma0 = full_swath[day][name]
             residual.append(
                 10 * np.log10(np.nanmedian(sigma0[dry])) - truth.weather.loc[day, f"drift_{name}_db"]
             )
@@ -264,7 +279,7 @@ def test_unzipped_product_gives_the_same_sigma0(tiny_season, tmp_path):
         with zipfile.ZipFile(tiny_season.folder / "products" / name) as archive:
             archive.extractall(tmp_path)
     assert all(path.is_dir() and path.suffix == ".SAFE" for path in tmp_path.iterdir())
-    (acquisition,) = find_acquisitions(tmp_path, tiny_season.settings.track, (8, 9))
+    (acquisition,) = list_safe_folder(tmp_path, tiny_season.settings.track, (8, 9)).acquisitions
     assert replace(acquisition, products=()) == replace(tiny_season.catalogue.get(day), products=())
     grid = read_grid(layout.dem)
     result = terrain_corrected_sigma0(

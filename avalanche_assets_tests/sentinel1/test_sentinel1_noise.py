@@ -1,5 +1,8 @@
 """Noise and calibration tables against hand-computed values."""
 
+import zipfile
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 
@@ -93,3 +96,32 @@ def test_sigma0_by_hand():
 def test_missing_quantity_is_named():
     with pytest.raises(SafeError, match=r"calibration\.xml: field betaNought is missing"):
         parse_calibration(CALIBRATION, "calibration.xml", "beta0", 5)
+
+
+@pytest.mark.parametrize("polarisation", ["vv", "vh"])
+@pytest.mark.parametrize("line", [0, 337, 9000, 16853])
+def test_noise_of_real_vectors_follows_the_formula(real_data, polarisation, line):
+    """Read anew with the standard library: range vectors bilinear, times the sub-swath's azimuth vector."""
+    (source,) = (real_data / "safe").glob("*8255*.zip")
+    with zipfile.ZipFile(source) as archive:
+        name = next(n for n in archive.namelist() if f"/noise-s1a-iw-grd-{polarisation}" in n)
+        content = archive.read(name)
+    root = ElementTree.fromstring(content)
+
+    def numbers(node, field):
+        return np.array(node.find(field).text.split(), float)
+
+    samples = np.arange(25931)
+    vectors = root.findall("noiseRangeVectorList/noiseRangeVector")
+    at = np.array([float(vector.find("line").text) for vector in vectors])
+    upper = min(max(int(np.searchsorted(at, line)), 1), len(at) - 1)
+    along = [np.interp(samples, numbers(v, "pixel"), numbers(v, "noiseRangeLut")) for v in vectors]
+    weight = (line - at[upper - 1]) / (at[upper] - at[upper - 1])
+    expected = (1 - weight) * along[upper - 1] + weight * along[upper]
+    for block in root.findall("noiseAzimuthVectorList/noiseAzimuthVector"):
+        first, last = (int(block.find(f"{end}RangeSample").text) for end in ("first", "last"))
+        factor = np.interp(line, numbers(block, "line"), numbers(block, "noiseAzimuthLut"))
+        expected[first : last + 1] *= factor
+    found = parse_noise(content, name, (3, 31), samples.size).rows(line, 1)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert (found == 0).any()  # range vectors are zero at the swath's edges
