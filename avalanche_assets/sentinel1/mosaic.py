@@ -9,6 +9,7 @@ Source: D. Small and A. Schubert, Guide to Sentinel-1 Geocoding (UZH-S1-GC-AD), 
 ground-range products.
 """
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -35,9 +36,11 @@ Float32s = NDArray[np.float32]
 Flags = NDArray[np.uint8]
 
 RING_LINES = 2048
-"""Image lines held at a time, a power of two: some 210 MB a polarisation at full width."""
-CHUNK_LINES = RING_LINES // 2
-"""Half of them serve the tiles at hand while the other half is read."""
+"""Image lines held at a time, a power of two: some 210 MB a polarisation at full width.
+
+Half of them serve the tiles at hand while the other half is read. Coarse grids, whose tiles are longer than
+half, get more.
+"""
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def sigma0_tiles(
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         done: list[Future[Sigma0]] = []
-        for chunk, ring in _read_ahead(list(_chunks(tiles)), stack, needed):
+        for chunk, ring in _read_ahead(tiles, stack, needed):
             current = [threads.submit(filled, tile, ring) for tile in chunk]
             # The caller stores one chunk's tiles while the next one's are filled.
             yield from (tile.result() for tile in done)
@@ -208,11 +211,11 @@ def _needed(extents: NDArray[np.int64], stack: SliceStack) -> _Needed:
     return _Needed(left, right - left, runs)
 
 
-def _chunks(tiles: list[_Tile]) -> Iterator[list[_Tile]]:
-    """Groups of tiles whose lines fit into one chunk."""
+def _chunks(tiles: list[_Tile], most_lines: int) -> Iterator[list[_Tile]]:
+    """Groups of tiles that span at most so many lines."""
     chunk: list[_Tile] = []
     for tile in tiles:
-        if chunk and tile.stop_line - chunk[0].first_line > CHUNK_LINES:
+        if chunk and tile.stop_line - chunk[0].first_line > most_lines:
             yield chunk
             chunk = []
         chunk.append(tile)
@@ -221,16 +224,19 @@ def _chunks(tiles: list[_Tile]) -> Iterator[list[_Tile]]:
 
 
 def _read_ahead(
-    chunks: list[list[_Tile]], stack: SliceStack, needed: _Needed
+    tiles: list[_Tile], stack: SliceStack, needed: _Needed
 ) -> Iterator[tuple[list[_Tile], tuple[Float32s, Float32s]]]:
-    """Each chunk with the ring buffers that hold its lines; the next one's are read meanwhile.
+    """Chunks of tiles with the ring buffers that hold their lines; the next chunk's are read meanwhile.
 
-    Line n of the stack lies in row n modulo `RING_LINES`. A chunk is at most half as long, and begins no
+    Line n of the stack lies in row n modulo the ring's rows. A chunk is at most half as long, and begins no
     earlier than the one before, so that lines in use are never overwritten.
     """
+    longest = max(tile.stop_line - tile.first_line for tile in tiles)
+    size = max(RING_LINES, 2 ** math.ceil(math.log2(2 * longest)))
+    chunks = list(_chunks(tiles, size // 2))
     with ExitStack() as opened, ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(2) as readers:
         images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
-        rings = tuple(np.empty((RING_LINES, needed.width), np.float32) for _ in images)
+        rings = tuple(np.empty((size, needed.width), np.float32) for _ in images)
 
         def read(chunk: list[_Tile], known: int) -> int:
             """Reads the lines from `known` on; returns where the next chunk goes on."""
@@ -250,8 +256,8 @@ def _read_ahead(
 def _read_round(image: StackedImage, ring: Float32s, first: int, stop: int, needed: _Needed) -> None:
     """Reads lines of the stack into their rows of the ring."""
     while first < stop:
-        row = first % RING_LINES
-        count = min(stop - first, RING_LINES - row)
+        row = first % len(ring)
+        count = min(stop - first, len(ring) - row)
         runs = needed.runs[first : first + count]
         image.read_into(first, needed.left, ring[row : row + count], runs)
         first += count

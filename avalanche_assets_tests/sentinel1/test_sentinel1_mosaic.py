@@ -9,6 +9,7 @@ from tiny_safe import AMPLITUDE, NOISE, write_tiny_safe
 
 from avalanche_assets.errors import SafeError
 from avalanche_assets.grid import Grid
+from avalanche_assets.sentinel1 import mosaic
 from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.slices import SliceStack
@@ -172,3 +173,29 @@ def test_records_of_the_next_slice_complete_a_real_grid(real_data):
     )
     assert np.abs(alone - grid.sample)[last].max() > 1.0
     np.testing.assert_allclose(sample[last], grid.sample[last], atol=0.1, rtol=0)
+
+
+def test_lines_are_right_when_the_ring_turns_many_times(tmp_path, monkeypatch):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    whole = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
+    # Tiles of 16 cells span some 40 lines: rings of 128 lines hold a chunk of at most 64.
+    monkeypatch.setattr(mosaic, "RING_LINES", 128)
+    monkeypatch.setattr(mosaic, "RASTER_TILE_PX", 64)
+    turned = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
+    np.testing.assert_array_equal(turned.vv, whole.vv)
+    np.testing.assert_array_equal(turned.flags, whole.flags)
+
+
+def test_a_tile_longer_than_the_ring_gets_a_longer_one(tmp_path):
+    """Cells of 80 m: one tile of 128 cells spans more lines than the image has."""
+    product = Product.open(write_tiny_safe(tmp_path, np.tile(DN, (6, 1))))
+    coarse = Grid(CRS, 80.0, GRID.west - 3840, GRID.north + 3840, 128, 128)
+    level = np.full((512, 512), 1000, np.float32)
+    sigma0 = terrain_corrected_sigma0([product], product.orbit, level[:128, :128].copy(), coarse)
+    fine = Grid(CRS, 20.0, coarse.west, coarse.north, 512, 512)
+    cells = terrain_corrected_sigma0([product], product.orbit, level, fine).vv
+    means = cells.reshape(128, 4, 128, 4).mean(axis=(1, 3))
+    known = np.isfinite(means)
+    assert known.sum() > 3000
+    assert np.isfinite(sigma0.vv[known]).all()
+    assert np.corrcoef(sigma0.vv[known], means[known])[0, 1] > 0.5
