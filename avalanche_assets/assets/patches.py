@@ -44,10 +44,11 @@ def terrain_patches_asset(
         code_version="1",
         deps=[after(asset) for asset in (dem, slope_aspect, corridors, track_geometry) if asset is not None],
     )
-    def terrain_patches(pipeline: Pipeline) -> dg.MaterializeResult:
+    def terrain_patches(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Elevation, slope, aspect, local incidence and visibility around every deposit point."""
         import numpy as np
 
+        from avalanche_assets.backscatter.coverage import patch_holes
         from avalanche_assets.patches.cutting import cut_terrain_patches
         from avalanche_assets.rasters import read_bands, read_grid
         from avalanche_assets.sentinel1.visibility import unobstructed
@@ -61,10 +62,16 @@ def terrain_patches_asset(
         else:
             bands["local_incidence"] = np.full(grid.shape, np.nan, np.float32)
             bands["visible"] = np.ones(grid.shape, np.float32)
-        table = cut_terrain_patches(read_geotable(layout.corridors, CORRIDORS), grid, bands)
+        corridors_table = read_geotable(layout.corridors, CORRIDORS)
+        table = cut_terrain_patches(corridors_table, grid, bands)
         write_table(layout.terrain_patches, table, TERRAIN_PATCHES)
+        metadata = table_metadata(layout.terrain_patches, table.num_rows, TERRAIN_PATCHES)
+        terrain = pipeline.settings.terrain
+        if terrain and (holes := patch_holes(corridors_table, grid, bands["elevation"], terrain.dem)):
+            context.log.warning(holes)
+            metadata["holes of the elevation model"] = holes
         return dg.MaterializeResult(
-            metadata=table_metadata(layout.terrain_patches, table.num_rows, TERRAIN_PATCHES),
+            metadata=metadata,
             data_version=data_version(sha256(layout.terrain_patches)),
         )
 

@@ -57,16 +57,26 @@ def fit_blocks(orbit: Orbit, dem: Float32s, grid: Grid, blocks: NDArray[np.bool_
     places = np.argwhere(np.isfinite(low))
     corners = places * TILE_PX
     lowest, highest = low[tuple(places.T)], high[tuple(places.T)]
-    centre, half_relief = (lowest + highest) / 2, np.maximum((highest - lowest) / 2, MIN_HALF_RELIEF_M)
+    half_relief = np.maximum((highest - lowest) / 2, MIN_HALF_RELIEF_M)
+    height_m = np.stack([(lowest + highest) / 2, half_relief], axis=1)
+    time, slant_range = zero_doppler(orbit, control_points(corners, height_m, grid))
+    return BlockModels(corners, height_m, time, slant_range, time @ FIT.T, slant_range @ FIT.T)
+
+
+def control_points(corners: NDArray[np.int64], height_m: Floats, grid: Grid) -> Floats:
+    """Earth-fixed coordinates of the control points of n blocks in metres, shape (n, 27, 3).
+
+    Args:
+        corners: First grid row and column of each block, shape (n, 2).
+        height_m: Height at scaled height 0 and height difference of scaled height 1, shape (n, 2).
+        grid: The analysis grid.
+    """
     half = TILE_PX / 2
     easting = grid.west + (corners[:, 1, None] + half * (1 + NODES[:, 0])) * grid.resolution
     northing = grid.north - (corners[:, 0, None] + half * (1 - NODES[:, 1])) * grid.resolution
-    height = centre[:, None] + half_relief[:, None] * NODES[:, 2]
+    height = height_m[:, :1] + height_m[:, 1:] * NODES[:, 2]
     lon, lat = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(easting, northing)
-    time, slant_range = zero_doppler(orbit, geodetic_to_ecef(lon, lat, height))
-    return BlockModels(
-        corners, np.stack([centre, half_relief], axis=1), time, slant_range, time @ FIT.T, slant_range @ FIT.T
-    )
+    return geodetic_to_ecef(lon, lat, height)
 
 
 def _height_range(dem: Float32s, blocks: NDArray[np.bool_]) -> tuple[Floats, Floats]:

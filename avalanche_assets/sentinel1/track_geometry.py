@@ -17,12 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pyproj import Transformer
 
 from avalanche_assets.grid import TILE_PX, Grid
-from avalanche_assets.sentinel1.block_model import FIT, NODES, BlockModels, fit_blocks
+from avalanche_assets.sentinel1.block_model import FIT, BlockModels, control_points, fit_blocks
 from avalanche_assets.sentinel1.flattening import flattening_factor, gradient
-from avalanche_assets.sentinel1.geocoding import geodetic_to_ecef
 from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.sentinel1.range_sweep import flag_obstructed
 from avalanche_assets.sentinel1.visibility import Visibility
@@ -83,13 +81,8 @@ def track_geometry(orbit: Orbit, dem: Float32s, grid: Grid) -> TrackGeometry:
 
 def _look_angle(orbit: Orbit, models: BlockModels, grid: Grid) -> Floats:
     """Coefficients (n, 10) of the angle in radians at the platform between the Earth's centre and a point."""
-    half = TILE_PX / 2
-    easting = grid.west + (models.corners[:, 1, None] + half * (1 + NODES[:, 0])) * grid.resolution
-    northing = grid.north - (models.corners[:, 0, None] + half * (1 - NODES[:, 1])) * grid.resolution
-    height = models.height_m[:, :1] + models.height_m[:, 1:] * NODES[:, 2]
-    lon, lat = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(easting, northing)
     position = orbit.position(models.node_time)
-    sight = geodetic_to_ecef(lon, lat, height) - position
+    sight = control_points(models.corners, models.height_m, grid) - position
     cosine = -np.sum(position * sight, axis=-1) / (np.linalg.norm(position, axis=-1) * models.node_range)
     return np.asarray(np.arccos(cosine) @ FIT.T)
 
