@@ -266,10 +266,27 @@ class Product:
         quantity: Quantity = "sigma0",
         denoise: bool = True,
     ) -> "xarray.DataArray":
-        """As `calibrate`, with coordinates and units; see `labelled.labelled_window`."""
-        from avalanche_assets.sentinel1.labelled import labelled_window
+        """As `calibrate`, with coordinates, units and origin; see `labelled.labelled`.
 
-        return labelled_window(self, polarisation, window, quantity, denoise)
+        The attribute `denoised` is 1 where the noise was taken off, else 0: truth values do not fit a netCDF
+        file.
+        """
+        from avalanche_assets.sentinel1.labelled import labelled
+
+        area = self.window(window)
+        power = self.calibrate(polarisation, area, quantity, denoise)
+        attributes: dict[str, str | int] = {
+            "polarisation": polarisation,
+            "product": self.name,
+            "platform": self.platform,
+            "absolute_orbit": self.absolute_orbit,
+            "relative_orbit": self.relative_orbit,
+            "orbit_direction": self.direction,
+            "orbit_source": f"{self.orbit.source} ({self.annotation.orbit_source})".removesuffix(" ()"),
+            "ipf_version": "{}.{:02d}".format(*self.ipf_version),
+            "denoised": int(denoise and self.denoisable),
+        }
+        return labelled(power, area, self.annotation.image, quantity, attributes)
 
     def locate(
         self, lon: ArrayLike, lat: ArrayLike, height: ArrayLike, orbit: Orbit | None = None
