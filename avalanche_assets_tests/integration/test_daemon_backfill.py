@@ -29,7 +29,8 @@ SEASONAL = ["reference_sigma0", "vv_vh_star", "corridor_patches"]
 def season(tiny_season, tmp_path_factory):
     """The inputs of the tiny season, of which two references and two winter dates have been delivered."""
     folder = tmp_path_factory.mktemp("season")
-    shutil.copytree(tiny_season.folder / "inventory", folder / "inventory")
+    for name in ("inventory", "orbits"):
+        shutil.copytree(tiny_season.folder / name, folder / name)
     for name in ("dem.tif", tiny_season.settings_file.name):
         shutil.copy(tiny_season.folder / name, folder)
     for product in (tiny_season.folder / "products").iterdir():
