@@ -46,7 +46,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     events = avalanche_events_asset(corridors)
     geometry: dg.AssetsDefinition | None = None
     acquisition = [found]
-    if settings.source.kind == "safe_folder":
+    if settings.source.kind != "raster_folder":
         products, orbits = product_assets(partitions, found)
         geometry = track_geometry_asset(partitions, dem, orbits)
         sigma0 = sigma0_from_products(partitions, products, orbits, dem, geometry, corridors)

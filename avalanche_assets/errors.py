@@ -22,7 +22,15 @@ class OrbitError(AvalancheError):
 
 
 class CatalogueError(AvalancheError):
-    """The acquisition catalogue or a product source cannot answer."""
+    """The acquisition catalogue or a product source cannot answer, or not with what was asked for."""
+
+
+class TransientError(CatalogueError):
+    """A service did not answer this time: the same request may succeed later, so it is worth a retry."""
+
+
+class OfflineError(CatalogueError):
+    """A product exists but has to be ordered from a long-term archive first."""
 
 
 class TerrainError(AvalancheError):

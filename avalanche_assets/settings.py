@@ -6,9 +6,10 @@ Relative paths in the file are relative to the file.
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.layout import DataLayout
@@ -31,19 +32,95 @@ class TrackSettings(_Section):
     direction: Literal["DESCENDING", "ASCENDING"] = "DESCENDING"
 
 
+def _secure(url: str) -> str:
+    """Credentials and products travel encrypted; only a server on the same machine may do without."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username or parts.password or parts.query:
+        raise ValueError(f"{parts.hostname or url!r} is not a plain URL such as https://host/path")
+    if parts.scheme != "https" and not (
+        parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
+    ):
+        raise ValueError(f"{parts.hostname}: only https is allowed, so that credentials stay secret")
+    return url.rstrip("/")
+
+
+ServiceUrl = Annotated[str, AfterValidator(_secure)]
+"""Base URL of a service, without a slash at the end."""
+
+
+class CdseSettings(_Section):
+    """Addresses of the Copernicus Data Space; `transfer` chooses how products are fetched."""
+
+    catalogue_url: ServiceUrl = "https://catalogue.dataspace.copernicus.eu/odata/v1"
+    token_url: ServiceUrl = (
+        "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token"
+    )
+    download_url: ServiceUrl = "https://download.dataspace.copernicus.eu/odata/v1"
+    transfer: Literal["https", "s3"] = "https"
+    s3_url: ServiceUrl = "https://eodata.dataspace.copernicus.eu"
+    s3_bucket: str = "eodata"
+
+
+class DhusSettings(_Section):
+    """A DHuS archive: a national mirror or one's own; the public hub closed in 2023."""
+
+    url: ServiceUrl
+
+
+class TransferSettings(_Section):
+    """How requests and downloads behave.
+
+    `max_mb_per_s` bounds each connection; `stalled_s` is how long a connection may say nothing. After a
+    failure that may pass, a request waits `first_wait_s`, then twice as long each time up to
+    `longest_wait_s`, with jitter, for `attempts` tries without progress. `keep_free_gb` of the disk are never
+    filled.
+    """
+
+    max_mb_per_s: float | None = Field(None, gt=0)
+    stalled_s: float = Field(60.0, gt=0)
+    attempts: int = Field(8, ge=1)
+    first_wait_s: float = Field(2.0, ge=0)
+    longest_wait_s: float = Field(300.0, ge=0)
+    keep_free_gb: float = Field(5.0, ge=0)
+
+
 class SourceSettings(_Section):
     """Where acquisitions come from.
 
-    `safe_folder` holds SAFE products (folders or zips) and stays supported for good. `raster_folder` holds
+    `safe_folder` holds SAFE products (folders or zips) and stays supported for good. `cdse` (Copernicus Data
+    Space) and `dhus` fetch products into `folder`, orbit files into `orbits`. `raster_folder` holds
     ready-made terrain-corrected GeoTIFFs instead, one a date with bands VV, VH and incidence. `orbits` is a
     folder of orbit files (POEORB, RESORB as EOF); without one for a date, its annotated orbit counts.
+    `area` (west, south, east, north in degrees) is what an acquisition has to cover; by default the bounds of
+    the grid or, without them, of the elevation model.
     """
 
-    kind: Literal["safe_folder", "raster_folder"] = "safe_folder"
+    kind: Literal["safe_folder", "raster_folder", "cdse", "dhus"] = "safe_folder"
     folder: Path
     orbits: Path | None = None
+    area: tuple[float, float, float, float] | None = None
+    cdse: CdseSettings = CdseSettings()
+    dhus: DhusSettings | None = None
+    transfer: TransferSettings = TransferSettings()
     raster_scale: Literal["linear", "db"] = "linear"
     raster_incidence_unit: Literal["deg", "rad"] = "deg"
+
+    @property
+    def remote(self) -> bool:
+        """Whether products have to be fetched."""
+        return self.kind in ("cdse", "dhus")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.kind == "dhus" and self.dhus is None:
+            raise ValueError("dhus.url is missing: name the DHuS archive to ask")
+        if self.remote and self.orbits is None:
+            raise ValueError(f"orbits is missing: the folder that receives orbit files from {self.kind}")
+        if self.area is not None:
+            west, south, east, north = self.area
+            if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+                raise ValueError("area is not west, south, east, north in degrees")
+        return self
 
 
 class SeasonSettings(_Section):
@@ -135,7 +212,7 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        if self.source.kind == "safe_folder" and self.terrain is None:
+        if self.source.kind != "raster_folder" and self.terrain is None:
             raise ValueError("[terrain] is missing: SAFE products are geocoded on an elevation model")
         if self.terrain is not None and self.inventory.events is None:
             raise ValueError("inventory.events is missing: thresholds are chosen on reported avalanches")

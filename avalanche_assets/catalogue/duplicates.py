@@ -11,44 +11,12 @@ are collected in issues 101, 112 and 233 of the s1ard project.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain, combinations
 
-MAX_SHARED = timedelta(seconds=2)
-"""Names carry whole seconds: neighbouring slices may seem to share up to this much time."""
+from avalanche_assets.catalogue.interface import ProductOffer
+
 _NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One product on offer.
-
-    Attributes:
-        name: File name, unique in its folder.
-        orbit: Platform and absolute orbit number.
-        start: First azimuth time.
-        stop: Last azimuth time.
-        cog: Whether it is the cloud-optimised twin of a classic product.
-        slice_number: Of the manifest; 0 or None outside the regular slicing.
-        processed: End of the processing, None when unknown.
-        ipf_version: Of the processor; (0, 0) when unknown.
-        damage: Why its manifest cannot be read, empty when it can or nobody looked.
-    """
-
-    name: str
-    orbit: tuple[str, int]
-    start: datetime
-    stop: datetime
-    cog: bool = False
-    slice_number: int | None = None
-    processed: datetime | None = None
-    ipf_version: tuple[int, int] = (0, 0)
-    damage: str = ""
-
-    def overlaps(self, other: "Candidate") -> bool:
-        """Whether both show the same part of one pass."""
-        shared = min(self.stop, other.stop) - max(self.start, other.start)
-        return self.orbit == other.orbit and shared > MAX_SHARED
 
 
 @dataclass(frozen=True)
@@ -69,25 +37,26 @@ class Dropped:
         return f"{self.name} passed over for {self.kept}: {self.reason}"
 
 
-def overlapping(candidates: Iterable[Candidate]) -> set[str]:
+def overlapping(candidates: Iterable[ProductOffer]) -> set[str]:
     """Names of the products that overlap some other one."""
-    passes: dict[tuple[str, int], list[Candidate]] = defaultdict(list)
+    passes: dict[tuple[str, int], list[ProductOffer]] = defaultdict(list)
     for candidate in candidates:
         passes[candidate.orbit].append(candidate)
     pairs = chain.from_iterable(combinations(products, 2) for products in passes.values())
     return {item.name for pair in pairs if pair[0].overlaps(pair[1]) for item in pair}
 
 
-def resolve_duplicates(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[Dropped]]:
+def resolve_duplicates(candidates: Iterable[ProductOffer]) -> tuple[list[ProductOffer], list[Dropped]]:
     """The products to use, none of which overlap, and the others with the reason.
 
     Of products of one orbit that overlap by more than two seconds the readable one is kept, then the regular
-    slice, then the one processed last, by the later processor, the classic one, and the first by file name.
+    slice, then the one processed last, published last, by the later processor, the classic one, and the first
+    by file name.
 
     Returns:
         Kept products in order of time; dropped ones in order of name. Every candidate is in one of the two.
     """
-    preferred: dict[tuple[str, int], list[Candidate]] = defaultdict(list)
+    preferred: dict[tuple[str, int], list[ProductOffer]] = defaultdict(list)
     dropped: list[Dropped] = []
     by_name = sorted(candidates, key=lambda candidate: candidate.name)
     for candidate in sorted(by_name, key=_merits, reverse=True):
@@ -101,22 +70,24 @@ def resolve_duplicates(candidates: Iterable[Candidate]) -> tuple[list[Candidate]
     return kept, sorted(dropped, key=lambda item: item.name)
 
 
-def _merits(candidate: Candidate) -> tuple[bool, bool, datetime, tuple[int, int], bool]:
+def _merits(candidate: ProductOffer) -> tuple[bool, bool, datetime, datetime, tuple[int, int], bool]:
     return (
         not candidate.damage,
         bool(candidate.slice_number),
         candidate.processed or _NEVER,
+        candidate.published or _NEVER,
         candidate.ipf_version,
         not candidate.cog,
     )
 
 
-def _reason(candidate: Candidate, better: Candidate) -> str:
+def _reason(candidate: ProductOffer, better: ProductOffer) -> str:
     """The first merit that tells the two apart."""
     reasons = (
         f"cannot be read ({candidate.damage})",
         f"slice number {candidate.slice_number or 0}, not of the regular slicing",
         f"processed {_said(candidate.processed)}, the other {_said(better.processed)}",
+        f"published {_said(candidate.published)}, the other {_said(better.published)}",
         f"processor version {candidate.ipf_version}, the other {better.ipf_version}",
         "cloud-optimised twin of a classic product",
     )

@@ -20,7 +20,8 @@ from avalanche_assets.catalogue.acquisitions import (
     roles_by_month,
     season_of,
 )
-from avalanche_assets.catalogue.duplicates import MAX_SHARED, Candidate, overlapping, resolve_duplicates
+from avalanche_assets.catalogue.duplicates import overlapping, resolve_duplicates
+from avalanche_assets.catalogue.interface import MAX_SHARED, ProductOffer
 from avalanche_assets.errors import CatalogueError, SafeError
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive
@@ -81,7 +82,15 @@ def list_safe_folder(folder: Path, track: TrackSettings, reference_months: Itera
         raise CatalogueError(f"{folder}: folder not found; set source.folder in the settings")
     matches = (_NAME.match(path.name) for path in folder.iterdir())
     offered = [
-        Candidate(match[0], (match[1], int(match[4])), _instant(match[2]), _instant(match[3]), bool(match[5]))
+        ProductOffer(
+            match[0],
+            match[1],
+            int(match[4]),
+            _instant(match[2]),
+            _instant(match[3]),
+            id=match[0],
+            cog=bool(match[5]),
+        )
         for match in matches
         if match and relative_orbit(match[1], int(match[4])) == track.relative_orbit
     ]
@@ -91,7 +100,7 @@ def list_safe_folder(folder: Path, track: TrackSettings, reference_months: Itera
     )
     for item in dropped:
         _LOGGER.warning("%s: %s", folder, item)
-    products: dict[date, list[Candidate]] = defaultdict(list)
+    products: dict[date, list[ProductOffer]] = defaultdict(list)
     for product in kept:
         products[product.start.date()].append(product)
     roles = roles_by_month(sorted(products), reference_months)
@@ -146,7 +155,7 @@ def ipf_text(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]:02d}"
 
 
-def _with_manifest(candidate: Candidate, folder: Path) -> Candidate:
+def _with_manifest(candidate: ProductOffer, folder: Path) -> ProductOffer:
     """A candidate with what its manifest says, or why it cannot be read."""
     try:
         manifest = SafeArchive.open(folder / candidate.name).manifest
@@ -160,7 +169,7 @@ def _with_manifest(candidate: Candidate, folder: Path) -> Candidate:
     )
 
 
-def _acquisition(day: date, products: list[Candidate], role: str, folder: Path) -> Acquisition:
+def _acquisition(day: date, products: list[ProductOffer], role: str, folder: Path) -> Acquisition:
     """One acquisition of products in order of time."""
     platforms = sorted({product.orbit for product in products})
     if len(platforms) > 1:

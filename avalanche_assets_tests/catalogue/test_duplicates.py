@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avalanche_assets.catalogue.duplicates import Candidate, overlapping, resolve_duplicates
+from avalanche_assets.catalogue.duplicates import overlapping, resolve_duplicates
+from avalanche_assets.catalogue.interface import ProductOffer
 from avalanche_assets.catalogue.safe_folder import list_safe_folder
 from avalanche_assets.settings import TrackSettings
 
@@ -19,8 +20,8 @@ def at(seconds: float) -> datetime:
     return BEGIN + timedelta(seconds=seconds)
 
 
-def product(name="a", first=0, seconds=25, **fields) -> Candidate:
-    return Candidate(name, ("S1A", 51531), at(first), at(first + seconds), **fields)
+def product(name="a", first=0, seconds=25, **fields) -> ProductOffer:
+    return ProductOffer(name, "S1A", 51531, at(first), at(first + seconds), **fields)
 
 
 OLD, NEW = at(3600), at(400 * 86400)
@@ -85,8 +86,8 @@ def test_three_shared_seconds_are_an_overlap():
 def test_other_orbits_never_compete():
     both = [
         product("a"),
-        replace(product("b"), orbit=("S1A", 51532)),
-        replace(product("c"), orbit=("S1B", 51531)),
+        replace(product("b"), absolute_orbit=51532),
+        replace(product("c"), platform="S1B"),
     ]
     assert resolve_duplicates(both) == (both, [])
 
@@ -95,16 +96,18 @@ def test_other_orbits_never_compete():
 def folders(draw):
     count = draw(st.integers(0, 8))
     return [
-        Candidate(
+        ProductOffer(
             f"p{index}",
-            (draw(st.sampled_from(["S1A", "S1B"])), 1),
+            draw(st.sampled_from(["S1A", "S1B"])),
+            1,
             at(first := draw(st.integers(0, 60))),
             at(first + draw(st.integers(1, 32))),
-            draw(st.booleans()),
-            draw(st.sampled_from([None, 0, 1, 2])),
-            draw(st.sampled_from([None, OLD, NEW])),
-            draw(st.sampled_from([(0, 0), (2, 84), (3, 71)])),
-            draw(st.sampled_from(["", "damaged"])),
+            cog=draw(st.booleans()),
+            slice_number=draw(st.sampled_from([None, 0, 1, 2])),
+            processed=draw(st.sampled_from([None, OLD, NEW])),
+            ipf_version=draw(st.sampled_from([(0, 0), (2, 84), (3, 71)])),
+            published=draw(st.sampled_from([None, OLD, NEW])),
+            damage=draw(st.sampled_from(["", "damaged"])),
         )
         for index in range(count)
     ]
