@@ -30,6 +30,11 @@ class DataLayout:
 
     # terrain
     @property
+    def glo30_tiles(self) -> Path:
+        """The folder of fetched elevation tiles."""
+        return self.root / "terrain" / "glo30"
+
+    @property
     def dem(self) -> Path:
         return self.root / "terrain" / "dem.tif"
 

@@ -132,11 +132,35 @@ class SeasonSettings(_Section):
 
 
 class TerrainSettings(_Section):
-    """The elevation model; `vertical_datum` is what its heights refer to, `geoid_grid` a file of it."""
+    """The elevation model: the raster `dem`, or the Copernicus GLO-30 tiles of the area.
 
-    dem: Path
+    `vertical_datum` is what the heights refer to: to be said for a file, EGM2008 for GLO-30. `geoid_grid` is
+    a file of that geoid; for GLO-30 without one, `geoid_url` is fetched once.
+    """
+
+    source: Literal["file", "glo30"] = "file"
+    dem: Path | None = None
     vertical_datum: Literal["ellipsoidal", "EGM96", "EGM2008"]
     geoid_grid: Path | None = None
+    glo30_url: ServiceUrl = "https://copernicus-dem-30m.s3.amazonaws.com"
+    geoid_url: ServiceUrl = "https://cdn.proj.org/us_nga_egm08_25.tif"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _datum_of_glo30(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("source") == "glo30":
+            return {"vertical_datum": "EGM2008", **data}
+        return data
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.source == "file" and self.dem is None:
+            raise ValueError("dem is missing: name the elevation model, or set source to glo30")
+        if self.source == "glo30" and self.dem is not None:
+            raise ValueError("dem is set, but source is glo30: remove one of them")
+        if self.source == "glo30" and self.vertical_datum != "EGM2008":
+            raise ValueError("vertical_datum of glo30 is EGM2008: remove it")
+        return self
 
 
 class GridSettings(_Section):

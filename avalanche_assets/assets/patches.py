@@ -67,7 +67,8 @@ def terrain_patches_asset(
         write_table(layout.terrain_patches, table, TERRAIN_PATCHES)
         metadata = table_metadata(layout.terrain_patches, table.num_rows, TERRAIN_PATCHES)
         terrain = pipeline.settings.terrain
-        if terrain and (holes := patch_holes(corridors_table, grid, bands["elevation"], terrain.dem)):
+        model = (terrain and terrain.dem) or layout.glo30_tiles
+        if terrain and (holes := patch_holes(corridors_table, grid, bands["elevation"], model)):
             context.log.warning(holes)
             metadata["holes of the elevation model"] = holes
         return dg.MaterializeResult(

@@ -32,6 +32,7 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
 
         terrain = pipeline.settings.terrain
         assert terrain is not None  # the asset exists only with an elevation model
+        assert terrain.dem is not None
         grid, heights = prepare_dem(
             terrain.dem, pipeline.settings.grid, terrain.vertical_datum, terrain.geoid_grid
         )
