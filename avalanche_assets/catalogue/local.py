@@ -5,16 +5,15 @@ names overlap in time. Names tell neither direction nor footprint: both are chec
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-
-import numpy as np
 
 from avalanche_assets.catalogue.duplicates import overlapping
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery, Progress
 from avalanche_assets.catalogue.orbits import orbit_files
 from avalanche_assets.catalogue.product_name import ProductName
 from avalanche_assets.errors import CatalogueError, SafeError
+from avalanche_assets.sentinel1.orbit_file import utc64
 from avalanche_assets.sentinel1.safe import SafeArchive
 
 
@@ -84,7 +83,7 @@ class LocalCatalogue:
         """
         if self._orbits is None:
             return []
-        files = orbit_files(self._orbits, platform, _utc64(start), _utc64(stop))
+        files = orbit_files(self._orbits, platform, utc64(start), utc64(stop))
         return [OrbitOffer(file.path.name, id=str(file.path), location=str(file.path)) for file in files]
 
     def fetch_orbit_file(self, offer: OrbitOffer, folder: Path, progress: Progress) -> Path:
@@ -110,8 +109,3 @@ class LocalCatalogue:
             processed=manifest.processed,
             ipf_version=manifest.ipf_version,
         )
-
-
-def _utc64(instant: datetime) -> np.datetime64:
-    """An aware instant for numpy, which knows no time zones."""
-    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "us")

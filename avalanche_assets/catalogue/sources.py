@@ -1,10 +1,29 @@
-"""One question to every source: which acquisitions are there?"""
+"""Every source by its kind: its catalogue, and which acquisitions it has."""
 
 from avalanche_assets.catalogue.acquisitions import SourceListing
+from avalanche_assets.catalogue.interface import Catalogue
 from avalanche_assets.catalogue.raster_folder import find_rasters
 from avalanche_assets.catalogue.safe_folder import list_safe_folder
 from avalanche_assets.errors import CatalogueError
 from avalanche_assets.settings import Settings
+
+
+def open_catalogue(settings: Settings) -> Catalogue:
+    """The catalogue of the configured source; its client is imported only here.
+
+    Raises:
+        CatalogueError: The source has none: ready-made rasters are no products.
+    """
+    source = settings.source
+    if source.kind == "cdse":
+        from avalanche_assets.catalogue.cdse import CdseCatalogue
+
+        return CdseCatalogue(source.cdse, source.transfer)
+    if source.kind == "safe_folder":
+        from avalanche_assets.catalogue.local import LocalCatalogue
+
+        return LocalCatalogue(source.folder, source.orbits)
+    raise CatalogueError(f"source.kind {source.kind} has no catalogue of products; choose another source")
 
 
 def list_source(settings: Settings) -> SourceListing:

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, cast
 
@@ -77,6 +78,21 @@ class OrbitFile:
         return bool(self.start <= start - _margin() and stop + _margin() <= self.stop)
 
 
+def utc64(instant: datetime) -> np.datetime64:
+    """An aware instant for numpy, which knows no time zones."""
+    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "us")
+
+
+def check_orbit_file(path: Path) -> None:
+    """Whether a file is a whole orbit file, of whatever time.
+
+    Raises:
+        OrbitError: It is truncated, or something else.
+    """
+    with _orbit_errors():
+        _file_type(XmlNode.parse(_content(path), str(path)))
+
+
 def read_orbit_file(path: Path, platform: str, start: np.datetime64, stop: np.datetime64) -> Orbit:
     """The orbit around the images of one pass, from an orbit file.
 
@@ -122,12 +138,7 @@ def _check_header(root: XmlNode, platform: str, start: np.datetime64, stop: np.d
             f"{root.file}: field Mission is {mission[:30]!r}, the acquisition is of {platform}; "
             f"replace it by an orbit file of {platform}"
         )
-    sources: dict[str, OrbitFileSource] = {"AUX_POEORB": "POEORB", "AUX_RESORB": "RESORB"}
-    file_type = root.text("Fixed_Header/File_Type")
-    if file_type not in sources:
-        raise OrbitError(
-            f"{root.file}: field File_Type is {file_type[:30]!r}; give {' or '.join(sources)} files"
-        )
+    source = _file_type(root)
     for field, expected in (("Ref_Frame", "EARTH_FIXED"), ("Time_Reference", "UTC")):
         found = root.text(f"Variable_Header/{field}")
         if found != expected:
@@ -139,6 +150,16 @@ def _check_header(root: XmlNode, platform: str, start: np.datetime64, stop: np.d
         raise OrbitError(
             f"{root.file}: field Validity_Period is {first} to {last}, the images are of {start} to {stop} "
             f"and need {MARGIN_S} s more on both sides; replace it by an orbit file of that time"
+        )
+    return source
+
+
+def _file_type(root: XmlNode) -> OrbitFileSource:
+    sources: dict[str, OrbitFileSource] = {"AUX_POEORB": "POEORB", "AUX_RESORB": "RESORB"}
+    file_type = root.text("Fixed_Header/File_Type")
+    if file_type not in sources:
+        raise OrbitError(
+            f"{root.file}: field File_Type is {file_type[:30]!r}; give {' or '.join(sources)} files"
         )
     return sources[file_type]
 
