@@ -29,6 +29,10 @@ class TransientError(CatalogueError):
     """A service did not answer this time: the same request may succeed later, so it is worth a retry."""
 
 
+class RefusedError(CatalogueError):
+    """A service understood and refused a request or its credentials: asking again cannot help."""
+
+
 class OfflineError(CatalogueError):
     """A product exists but has to be ordered from a long-term archive first."""
 

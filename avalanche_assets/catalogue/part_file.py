@@ -1,0 +1,131 @@
+"""The bytes so far of one file that is being fetched, hidden beside its final name until all is right."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from avalanche_assets.errors import CatalogueError
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class PartFile:
+    """`.{name}.part` in a folder, open for appending; a later process finds it and goes on.
+
+    Attributes:
+        size: Bytes so far.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = folder / f".{name}.part"
+        self._final = folder / name
+        self._file = self.path.open("ab", buffering=0)
+        self.size = self._file.tell()
+        self._digest = _StreamDigest() if self.size == 0 else None
+
+    def append(self, chunk: bytes) -> None:
+        """Adds bytes at the end.
+
+        Raises:
+            CatalogueError: They cannot be written, e.g. because the disk is full.
+        """
+        rest = memoryview(chunk)
+        try:
+            while rest:
+                written = self._file.write(rest)
+                self.size += written
+                rest = rest[written:]
+        except OSError as error:
+            # What the digest has seen no longer equals what is on disk.
+            self._digest = None
+            raise CatalogueError(
+                f"{self.path.parent}: cannot be written to ({error.strerror}); make room there, the next "
+                f"attempt goes on after {self.size} bytes"
+            ) from error
+        if self._digest:
+            self._digest.update(chunk)
+
+    def restart(self) -> None:
+        """Forgets all bytes."""
+        self._file.truncate(0)
+        self.size, self._digest = 0, _StreamDigest()
+
+    def md5(self) -> str:
+        """Hexadecimal MD5 of the bytes so far; they are read again only if an earlier process began them."""
+        if self._digest:
+            return self._digest.hexdigest()
+        with self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, _md5).hexdigest()
+
+    def publish(self) -> Path:
+        """Gives the file its final name, after its bytes have reached the disk."""
+        os.fsync(self._file.fileno())
+        self.path.replace(self._final)
+        folder = os.open(self._final.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return self._final
+
+    def __enter__(self) -> "PartFile":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if self._digest:
+            self._digest.close()
+
+
+class _StreamDigest:
+    """MD5 of a stream, worked out beside it: one chunk is digested while the next one arrives."""
+
+    def __init__(self) -> None:
+        self._md5 = _md5()
+        self._worker = ThreadPoolExecutor(1)
+        self._pending: Future[None] | None = None
+
+    def update(self, chunk: bytes) -> None:
+        self._settle()
+        self._pending = self._worker.submit(self._md5.update, chunk)
+
+    def hexdigest(self) -> str:
+        self._settle()
+        return self._md5.hexdigest()
+
+    def close(self) -> None:
+        self._worker.shutdown()
+
+    def _settle(self) -> None:
+        if self._pending:
+            self._pending.result()
+
+
+@contextmanager
+def only_writer(folder: Path, name: str) -> Iterator[None]:
+    """Keeps other processes from fetching the same file meanwhile; waits for one that does."""
+    lock = FileLock(folder / f".{name}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        _LOGGER.info("%s: another process fetches it; waiting for that one", folder / name)
+        lock.acquire(poll_interval=0.5)
+    try:
+        yield
+        # Whoever waits notices that the file of the lock is gone and makes a new one.
+        Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _md5() -> "hashlib._Hash":
+    return hashlib.md5(usedforsecurity=False)
