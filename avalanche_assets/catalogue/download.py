@@ -69,7 +69,7 @@ class Download:
     """One file on its way into a folder."""
 
     def __init__(self, service: Service, remote: Remote, folder: Path, progress: Progress) -> None:
-        if Path(remote.name).name != remote.name or remote.name.startswith(".") or "\\" in remote.name:
+        if not re.fullmatch(r"[^./\\\0][^/\\\0]*", remote.name):
             raise CatalogueError(f"{place(remote.url)}: {remote.name!r} is no plain file name; refused")
         self._service, self._remote, self._folder = service, remote, folder
         self._settings = service.settings
@@ -99,7 +99,6 @@ class Download:
                     else:
                         self._report.send(part.size, self._total)
                         return part.publish()
-            part.path.unlink()
         raise CatalogueError(
             f"{wrong}; fetched {1 + RESTARTS} times, nothing was kept: tell the operator of the service"
         )

@@ -84,6 +84,8 @@ class PartFile:
         self._file.close()
         if self._digest:
             self._digest.close()
+        if self.size == 0:
+            self.path.unlink(missing_ok=True)
 
 
 class _StreamDigest:
@@ -121,9 +123,9 @@ def only_writer(folder: Path, name: str) -> Iterator[None]:
         lock.acquire(poll_interval=0.5)
     try:
         yield
+    finally:
         # Whoever waits notices that the file of the lock is gone and makes a new one.
         Path(lock.lock_file).unlink(missing_ok=True)
-    finally:
         lock.release()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from avalanche_assets.errors import SafeError
+from avalanche_assets.sentinel1.hostile_zip import require_harmless
 from avalanche_assets.sentinel1.xml_fields import XmlNode
 
 POLARISATIONS = ("VV", "VH")
@@ -105,7 +106,7 @@ class SafeArchive:
         """Lists a product's files.
 
         Raises:
-            SafeError: Nothing is there, the zip is truncated, or no manifest is inside.
+            SafeError: Nothing is there, the zip is truncated or hostile, or no manifest is inside.
         """
         path = Path(path)
         if path.is_dir():
@@ -118,6 +119,7 @@ class SafeArchive:
             raise SafeError(f"{path}: no such product; give a .SAFE folder or a zip of one")
         try:
             with zipfile.ZipFile(path) as archive:
+                require_harmless(archive, path)
                 names = sorted(name for name in archive.namelist() if not name.endswith("/"))
         except ZIP_ERRORS as error:
             raise SafeError(f"{path}: not a complete zip ({error}); download the product again") from error

@@ -1,0 +1,133 @@
+"""What makes a fetched product trusted, and the note beside it that says so.
+
+With an MD5 in the catalogue, that decides. Catalogues may publish it hours after the product; until then
+its size, the checksums of the zip (CRC) and the MD5s in its manifest decide, and the product is checked again
+when the MD5 has appeared. The note lets later runs skip both the fetch and the check.
+"""
+
+import hashlib
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from avalanche_assets.catalogue.http_service import HttpService, Remote
+from avalanche_assets.catalogue.interface import Progress
+from avalanche_assets.errors import SafeError
+from avalanche_assets.files import write_text
+from avalanche_assets.sentinel1.safe import SafeArchive
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Verified(BaseModel):
+    """The note beside a verified file.
+
+    Attributes:
+        size_bytes: Of the file.
+        mtime_ns: When its bytes were last written; a file changed since is no longer trusted.
+        by: ``md5`` of the catalogue, or size, CRCs and ``manifest``.
+        md5: Of the catalogue, hexadecimal; empty while it had none.
+        catalogue_id: What the catalogue calls it.
+        at: When it was verified, UTC.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    size_bytes: int
+    mtime_ns: int
+    by: Literal["md5", "manifest"]
+    md5: str
+    catalogue_id: str
+    at: datetime
+
+
+def note_of(path: Path) -> Path:
+    """Where the note of a file lies."""
+    return path.with_name(f"{path.name}.verified.json")
+
+
+def read_note(path: Path) -> Verified | None:
+    """What is noted of a file; None when nothing is, or it was changed since."""
+    try:
+        note = Verified.model_validate_json(note_of(path).read_bytes())
+        status = path.stat()
+    except (OSError, ValidationError):
+        return None
+    return note if (status.st_size, status.st_mtime_ns) == (note.size_bytes, note.mtime_ns) else None
+
+
+def is_verified(path: Path, size_bytes: int | None, md5: str) -> bool:
+    """Whether a file was verified against what the catalogue says now; reads only its note.
+
+    One that was verified without the MD5 which the catalogue has by now is not: it is checked again.
+    """
+    note = read_note(path)
+    if note is None or size_bytes not in (None, note.size_bytes):
+        return False
+    return not md5 or note.md5 == md5.lower()
+
+
+def verify_product(path: Path) -> None:
+    """Checks a product by itself: harmless zip, CRCs, and the MD5 and size of each file in its manifest.
+
+    Raises:
+        SafeError: It is damaged, incomplete or hostile.
+    """
+    SafeArchive.open(path).verify()
+
+
+def fetch_product(
+    service: HttpService, remote: Remote, folder: Path, progress: Progress, catalogue_id: str
+) -> Path:
+    """The verified zip of a product in `folder`; one that is there already is verified instead of fetched.
+
+    Raises:
+        CatalogueError: As `HttpService.download`.
+    """
+    path = folder / remote.name
+    if is_verified(path, remote.size_bytes, remote.md5):
+        return path
+    if not (path.is_file() and _is_sound(path, remote)):
+        # The catalogue's MD5 says more than the manifest; the zip has to be a harmless product all the same.
+        path = service.download(remote, folder, _open if remote.md5 else verify_product, progress)
+    status = path.stat()
+    note = Verified(
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        by="md5" if remote.md5 else "manifest",
+        md5=remote.md5.lower(),
+        catalogue_id=catalogue_id,
+        at=datetime.now(UTC).replace(microsecond=0),
+    )
+    write_text(note_of(path), note.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def _is_sound(path: Path, remote: Remote) -> bool:
+    """Whether a file that lies there already is the one sought."""
+    _LOGGER.info("%s: is there, but not verified as the catalogue asks; checking it", path)
+    if remote.size_bytes not in (None, path.stat().st_size):
+        reason = f"it has {path.stat().st_size} bytes, the catalogue says {remote.size_bytes}"
+    elif remote.md5 and (found := _md5(path)) != remote.md5.lower():
+        reason = f"its MD5 is {found}, the catalogue says {remote.md5.lower()}"
+    else:
+        try:
+            (_open if remote.md5 else verify_product)(path)
+        except SafeError as error:
+            reason = str(error)
+        else:
+            return True
+    _LOGGER.warning("%s: %s; fetched again", path, reason)
+    return False
+
+
+def _open(path: Path) -> None:
+    SafeArchive.open(path)
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
