@@ -4,12 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from avalanche_assets.catalogue.safe_folder import (
-    check_products,
-    list_safe_folder,
-    open_products,
-    relative_orbit,
-)
+from avalanche_assets.catalogue.product_name import relative_orbit
+from avalanche_assets.catalogue.safe_folder import check_products, list_safe_folder, open_products
 from avalanche_assets.catalogue.sources import list_source
 from avalanche_assets.errors import CatalogueError, SafeError
 from avalanche_assets.sentinel1.safe import SafeArchive
