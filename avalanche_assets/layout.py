@@ -35,6 +35,11 @@ class DataLayout:
         return self.root / "terrain" / "glo30"
 
     @property
+    def geoid_grids(self) -> Path:
+        """The folder of fetched geoid grids."""
+        return self.root / "terrain" / "geoid"
+
+    @property
     def dem(self) -> Path:
         return self.root / "terrain" / "dem.tif"
 

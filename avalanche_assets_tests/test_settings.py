@@ -36,6 +36,12 @@ def test_relative_paths_are_relative_to_the_file_and_absolute_ones_stay(tmp_path
     assert settings.terrain.dem == Path("/dem/alps.tif")
 
 
+def test_tiles_of_glo30_need_no_other_setting(tmp_path):
+    terrain = load_settings(write(tmp_path, MINIMAL + EVENTS + '[terrain]\nsource = "glo30"\n')).terrain
+    assert terrain is not None
+    assert (terrain.dem, terrain.vertical_datum, terrain.geoid_grid) == (None, "EGM2008", None)
+
+
 def test_defaults_are_those_of_the_design_and_the_paper(tmp_path):
     settings = load_settings(write(tmp_path, MINIMAL))
     assert (settings.track.relative_orbit, settings.track.direction) == (139, "DESCENDING")
@@ -54,6 +60,17 @@ def test_defaults_are_those_of_the_design_and_the_paper(tmp_path):
         (MINIMAL + "[learning]\nlatent = 3\n", r"learning\.latent"),
         (MINIMAL + EVENTS + TERRAIN.replace("EGM2008", "NGF"), r"terrain\.vertical_datum"),
         (MINIMAL + "[detection]\nfalse_alarm_rate = 1.0\n", r"detection\.false_alarm_rate"),
+        (MINIMAL + EVENTS + '[terrain]\ndem = "d.tif"\n', r"terrain\.vertical_datum: Field required"),
+        (MINIMAL + EVENTS + '[terrain]\nvertical_datum = "EGM96"\n', r"terrain: .*dem is missing.*glo30"),
+        (MINIMAL + EVENTS + '[terrain]\nsource = "glo30"\ndem = "d.tif"\n', r"terrain: .*dem is set"),
+        (
+            MINIMAL + EVENTS + '[terrain]\nsource = "glo30"\nvertical_datum = "EGM96"\n',
+            r"terrain: .*vertical_datum of glo30 is EGM2008",
+        ),
+        (
+            MINIMAL + EVENTS + '[terrain]\nsource = "glo30"\nglo30_url = "http://example.org"\n',
+            r"terrain\.glo30_url: .*only https",
+        ),
     ],
 )
 def test_wrong_settings_name_file_and_field(text, field, tmp_path):

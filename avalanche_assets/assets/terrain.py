@@ -5,10 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from avalanche_assets.assets.common import OWNERS, after, data_version, picture, rounded
+from avalanche_assets.assets.common import OWNERS, after, data_version, picture, progress_log, rounded
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import sha256
+from avalanche_assets.grid import Grid
 from avalanche_assets.resources.pipeline import Pipeline
 
 GROUP = "terrain"
@@ -21,21 +22,15 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
     """`dem` and `slope_aspect`."""
 
     @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"cog"}, code_version="1")
-    def dem(pipeline: Pipeline) -> dg.MaterializeResult:
+    def dem(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Ellipsoidal heights on the analysis grid, in metres."""
         import numpy as np
 
         from avalanche_assets.rasters import write_cog
         from avalanche_assets.reporting.figures import hillshade_map
         from avalanche_assets.reporting.style import png
-        from avalanche_assets.terrain.dem import prepare_dem
 
-        terrain = pipeline.settings.terrain
-        assert terrain is not None  # the asset exists only with an elevation model
-        assert terrain.dem is not None
-        grid, heights = prepare_dem(
-            terrain.dem, pipeline.settings.grid, terrain.vertical_datum, terrain.geoid_grid
-        )
+        grid, heights, source = _heights(context, pipeline)
         path = pipeline.layout.dem
         write_cog(path, {"elevation": heights}, grid, {"elevation": "m"}, {"vertical_datum": "ellipsoidal"})
         return dg.MaterializeResult(
@@ -46,6 +41,7 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
                 "highest (m)": rounded(np.nanmax(heights)),
                 "without value (share)": rounded(np.isnan(heights).mean()),
                 "hillshade": picture(png(hillshade_map(heights, grid))),
+                **source,
             },
             data_version=data_version(sha256(path)),
         )
@@ -130,6 +126,34 @@ def track_geometry_asset(
         )
 
     return track_geometry
+
+
+def _heights(context: dg.AssetExecutionContext, pipeline: Pipeline) -> tuple[Grid, Any, dict[str, Any]]:
+    """Grid and heights of the elevation model, and what the UI says of where they come from."""
+    from avalanche_assets.terrain.dem import prepare_dem
+    from avalanche_assets.terrain.glo30 import prepare_glo30
+
+    settings = pipeline.settings
+    terrain = settings.terrain
+    assert terrain is not None  # the asset exists only with an elevation model
+    if terrain.dem is not None:
+        grid, heights = prepare_dem(terrain.dem, settings.grid, terrain.vertical_datum, terrain.geoid_grid)
+        return grid, heights, {"source": str(terrain.dem)}
+    grid, heights, tiles = prepare_glo30(settings, progress_log(context))
+    if tiles.missing:
+        context.log.warning(f"no tile there, only sea or not released: {', '.join(tiles.missing)}")
+    return (
+        grid,
+        heights,
+        {
+            "source": terrain.glo30_url,
+            "tiles": len(tiles.paths),
+            "tiles fetched now": len(tiles.fetched),
+            "tiles not there": ", ".join(tiles.missing) or "none",
+            "bytes of tiles": tiles.size_bytes,
+            "retrieved": f"{tiles.retrieved:%Y-%m-%d %H:%M} UTC",
+        },
+    )
 
 
 def _geometry_tags(pipeline: Pipeline) -> dict[str, str]:
