@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -70,6 +70,7 @@ class Manifest:
         stop: Last azimuth time, UTC.
         slice_number: Number in the regular slicing of the data take; 0 or None outside of it.
         processed: When the Instrument Processing Facility finished, UTC; None when not said.
+        footprint: WKT of the corners on the ground, longitude and latitude; empty when not said.
     """
 
     platform: str
@@ -85,6 +86,7 @@ class Manifest:
     stop: datetime
     slice_number: int | None = None
     processed: datetime | None = None
+    footprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,7 @@ def parse_manifest(content: bytes, file: str) -> Manifest:
         stop=_utc(period, "stopTime"),
         slice_number=product.integer("sliceNumber") if product.nodes("sliceNumber") else None,
         processed=_processed(root),
+        footprint=_footprint(root),
     )
     if manifest.platform not in PLATFORMS:
         raise SafeError(
@@ -362,6 +365,17 @@ def _processed(root: XmlNode) -> datetime | None:
             except (IndexError, ValueError):
                 return None
     return None
+
+
+def _footprint(root: XmlNode) -> str:
+    """The frame's corners, which the manifest writes as ``latitude,longitude`` pairs."""
+    for text in root.texts("frameSet/frame/footPrint/coordinates"):
+        with suppress(ValueError):
+            corners = [tuple(float(part) for part in pair.split(",")) for pair in text.split()]
+            ring = [f"{lon} {lat}" for lat, lon in (*corners, *corners[:1])]
+            if len(corners) >= 3 and all(abs(lat) <= 90 and abs(lon) <= 180 for lat, lon in corners):
+                return f"POLYGON (({', '.join(ring)}))"
+    return ""
 
 
 def _utc(node: XmlNode, path: str) -> datetime:
