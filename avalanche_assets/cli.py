@@ -2,11 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from avalanche_assets.errors import AvalancheError, SettingsError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from avalanche_assets.automation.runner import RunReport
 
 Size = Literal["tiny", "demo", "season", "full"]
 
@@ -39,6 +44,27 @@ def run(
 ) -> None:
     """Materialise whatever is missing of the whole graph and print what came out."""
     _run(settings)
+
+
+@app.command()
+def season(
+    name: Annotated[str, typer.Argument(help="Two consecutive years, such as 2017-18.")],
+    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+    only_list: Annotated[bool, typer.Option("--list", help="Fetch and process nothing.")] = False,
+) -> None:
+    """List a winter and its snow-free reference, then fetch and process whatever is missing of them."""
+    from avalanche_assets.automation.runner import register_season
+    from avalanche_assets.catalogue.sources import outlook_of
+    from avalanche_assets.reporting.terminal import season_lines
+    from avalanche_assets.settings import load_settings
+
+    with _instance() as instance:
+        if _failed(register_season(settings.resolve(), instance, name)):
+            raise typer.Exit(1)
+    for line in season_lines(outlook_of(load_settings(settings), name)):
+        typer.echo(line)
+    if not only_list:
+        _run(settings, name)
 
 
 @app.command()
@@ -81,11 +107,11 @@ def _real(path: Path) -> Path:
     return path
 
 
-def _run(settings: Path) -> None:
+def _run(settings: Path, season: str | None = None) -> None:
     from avalanche_assets.reporting.terminal import run_summary
     from avalanche_assets.settings import load_settings
 
-    failed = _materialise(settings)
+    failed = _materialise(settings, season)
     deployment = load_settings(settings)
     if not failed or deployment.layout.evaluation.exists():
         for line in run_summary(deployment):
@@ -94,11 +120,23 @@ def _run(settings: Path) -> None:
         raise typer.Exit(1)
 
 
-def _materialise(settings: Path) -> bool:
-    """Whether anything failed; each failure is a line on stderr."""
-    import dagster as dg
-
+def _materialise(settings: Path, season: str | None = None) -> bool:
+    """Whether anything failed."""
     from avalanche_assets.automation.runner import materialise_missing
+
+    with _instance() as instance:
+        return _failed(materialise_missing(settings.resolve(), instance, typer.echo, season))
+
+
+def _failed(report: "RunReport") -> bool:
+    """Whether anything failed; each failure is a line on stderr."""
+    for where, message in report.failures.items():
+        typer.echo(f"FAILED {where}: {message}", err=True)
+    return bool(report.failures)
+
+
+def _instance() -> "dg.DagsterInstance":
+    import dagster as dg
 
     home = os.environ.get("DAGSTER_HOME", "")
     if not Path(home).is_absolute() or not Path(home).is_dir():
@@ -106,11 +144,7 @@ def _materialise(settings: Path) -> bool:
             f"DAGSTER_HOME is {home!r}: make targets set it; otherwise export the absolute path of a "
             "folder that holds deploy/local/dagster.yaml"
         )
-    with dg.DagsterInstance.get() as instance:
-        report = materialise_missing(settings.resolve(), instance, typer.echo)
-    for where, message in report.failures.items():
-        typer.echo(f"FAILED {where}: {message}", err=True)
-    return bool(report.failures)
+    return dg.DagsterInstance.get()
 
 
 def main() -> None:

@@ -1,89 +1,188 @@
 """Acquisition: which dates exist, their verified products, their orbits."""
 
-import json
-from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from avalanche_assets.assets.common import OWNERS, after, data_version, markdown_table, rounded
+from avalanche_assets.assets.transfers import TransferLog
 from avalanche_assets.automation.partitions import Partitions
-from avalanche_assets.catalogue.acquisitions import write_catalogue
+from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing, write_catalogue
 from avalanche_assets.files import write_text
 from avalanche_assets.resources.code_location import CodeLocation
 from avalanche_assets.resources.pipeline import Pipeline
 
 GROUP = "acquisition"
+DATA_VERSION_TAG = "dagster/data_version"
+DOWNLOADS = "downloads"
+"""Pool of the steps that use connections of the source's account; `dagster.yaml` limits it to four."""
+
+
+class CatalogueConfig(dg.Config):
+    """What to look for.
+
+    Attributes:
+        season: A whole past season to list beside what is new, such as ``2017-18``; empty for none.
+    """
+
+    season: str = ""
+
+
+def acquisition_spec(partitions: Partitions, acquisition_catalogue: dg.AssetsDefinition) -> dg.AssetSpec:
+    """`acquisition`: not made here but observed, so that a date whose products change makes what follows stale."""
+    return dg.AssetSpec(
+        "acquisition",
+        deps=[after(acquisition_catalogue)],
+        partitions_def=partitions.all_dates,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"sentinel1"},
+        description=(
+            "What the source offers for each date. `acquisition_catalogue` observes it: late, replaced or "
+            "withdrawn products give the date another data version, and everything made from it is stale."
+        ),
+    )
 
 
 def acquisition_catalogue_asset() -> dg.AssetsDefinition:
     """`acquisition_catalogue`, the only asset that needs no partition of its own."""
 
-    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"csv"}, code_version="1")
-    def acquisition_catalogue(pipeline: Pipeline, code_location: CodeLocation) -> dg.MaterializeResult:
-        """The dates on which the configured orbit was acquired, their products, role and season.
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"csv"},
+        code_version="2",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "new_dates_arrive",
+                asset="acquisition_catalogue",
+                description="An acquisition has come within the last seven days, where one was predicted.",
+            )
+        ],
+    )
+    def acquisition_catalogue(
+        context: dg.AssetExecutionContext,
+        config: CatalogueConfig,
+        pipeline: Pipeline,
+        code_location: CodeLocation,
+    ) -> dg.MaterializeResult:
+        """The dates on which the configured orbit was acquired, their products, state, role and season.
 
         Partitions are built from this table; when it grows, the code location reloads itself.
         """
+        from avalanche_assets.catalogue.silence import silence_warning
         from avalanche_assets.catalogue.sources import list_source
 
-        known = pipeline.catalogue.acquisitions
-        listing = list_source(pipeline.settings)
-        found = listing.acquisitions
-        write_catalogue(pipeline.layout.acquisition_catalogue, found)
-        reloaded = code_location.reload() if {a.date for a in found} != {a.date for a in known} else False
+        settings, now = pipeline.settings, datetime.now(UTC)
+        known = {item.date: item for item in pipeline.catalogue.acquisitions}
+        listing = list_source(settings, now, config.season or None)
+        write_catalogue(pipeline.layout.acquisition_catalogue, listing.acquisitions)
+        for item in listing.acquisitions:
+            if item.date not in known or known[item.date].version != item.version:
+                _observe(context, item)
+            if not item.complete:
+                context.log.warning(f"{item.date}: {item.state}: {item.reason}")
+        found = {item.date for item in listing.acquisitions}
+        reloaded = code_location.reload() if found != known.keys() else False
+        warning = ""
+        if settings.source.remote:
+            track = settings.track
+            warning = silence_warning(
+                listing.acquisitions, track.relative_orbit, track.direction, now
+            )
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(pipeline.layout.acquisition_catalogue),
-                "dagster/row_count": len(found),
-                "incomplete": sum(not item.complete for item in found),
+                "dagster/row_count": len(listing.acquisitions),
                 "code location reloaded": reloaded,
-                "passed over": markdown_table(
-                    ["product", "kept instead", "reason"],
-                    [(item.name, item.kept, item.reason) for item in listing.dropped],
-                ),
-                "acquisitions": markdown_table(
-                    ["date", "platform", "orbit", "role", "season", "products", "complete"],
-                    [
-                        (a.date, a.platform, a.absolute_orbit, a.role, a.season, len(a.products), a.complete)
-                        for a in found
-                    ],
-                ),
+                **_listing_metadata(listing),
             },
-            data_version=data_version(*found),
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=not warning,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    check_name="new_dates_arrive",
+                    description=warning or None,
+                )
+            ],
+            data_version=data_version(*listing.acquisitions),
         )
 
     return acquisition_catalogue
 
 
-def product_assets(
-    partitions: Partitions, acquisition_catalogue: dg.AssetsDefinition
-) -> list[dg.AssetsDefinition]:
+def _observe(context: dg.AssetExecutionContext, item: Acquisition) -> None:
+    context.log_event(
+        dg.AssetObservation(
+            "acquisition",
+            partition=str(item.date),
+            description=item.reason or None,
+            metadata={"state": item.state, "products": len(item.products), "bytes": item.size_bytes},
+            tags={DATA_VERSION_TAG: item.version},
+        )
+    )
+
+
+def _listing_metadata(listing: SourceListing) -> dict[str, dg.MetadataValue | int]:
+    found = listing.acquisitions
+    return {
+        "not complete": sum(not item.complete for item in found),
+        "waiting for slices": markdown_table(
+            ["date", "platform", "orbit", "missing", "taken as it is from"],
+            [
+                (p.date, p.platform, p.absolute_orbit, p.reason, f"{p.due:%Y-%m-%d %H:%M} UTC")
+                for p in listing.pending
+            ],
+        ),
+        "passed over": markdown_table(
+            ["product", "kept instead", "reason"],
+            [(item.name, item.kept, item.reason) for item in listing.dropped],
+        ),
+        "acquisitions": markdown_table(
+            ["date", "platform", "orbit", "role", "season", "products", "state", "reason"],
+            [
+                (a.date, a.platform, a.absolute_orbit, a.role, a.season, len(a.products), a.state, a.reason)
+                for a in found
+            ],
+        ),
+    }
+
+
+def product_assets(partitions: Partitions, acquisition: dg.AssetSpec) -> list[dg.AssetsDefinition]:
     """`s1_products` and `orbit_files`."""
 
     @dg.asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"sentinel1", "safe"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.all_dates,
-        deps=[after(acquisition_catalogue)],
+        deps=[after(acquisition)],
+        pool=DOWNLOADS,
     )
     def s1_products(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
-        """The products of one acquisition, opened and checked: kind, orbit, both polarisations, rasters."""
-        from avalanche_assets.catalogue.safe_folder import check_products
+        """The products of one acquisition: fetched where they are not here yet, opened, every checksum compared.
 
-        day = context.partition_key
-        acquisition = pipeline.catalogue.get(day)
-        records = check_products(pipeline.settings.source.folder, acquisition, pipeline.settings.track)
-        write_text(
-            pipeline.layout.s1_products(day), json.dumps([asdict(r) for r in records], indent=1, default=str)
-        )
+        An interrupted download goes on where it ended; what was verified is not fetched again.
+        """
+        from avalanche_assets.catalogue.products import check_products, write_records
+        from avalanche_assets.catalogue.sources import offers_of, open_catalogue
+
+        day, settings = context.partition_key, pipeline.settings
+        item, source = pipeline.catalogue.get(day), open_catalogue(settings)
+        progress = TransferLog(context.log)
+        paths = [
+            source.fetch(offer, settings.source.folder, progress) for offer in offers_of(settings, item)
+        ]
+        records = check_products(paths, settings.track)
+        write_records(pipeline.layout.s1_products(day), records)
         return dg.MaterializeResult(
             metadata={
                 "path": dg.MetadataValue.path(str(pipeline.layout.s1_products(day))),
                 "bytes": sum(record.size_bytes for record in records),
                 "slices": len(records),
-                "complete": acquisition.complete,
+                "state": item.state,
+                **({"reason": item.reason} if item.reason else {}),
                 "products": markdown_table(
                     ["product", "IPF", "lines x samples", "MB"],
                     [
@@ -99,24 +198,39 @@ def product_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"sentinel1", "json"},
-        code_version="2",
+        code_version="3",
         partitions_def=partitions.all_dates,
         deps=[after(s1_products)],
+        pool=DOWNLOADS,
     )
     def orbit_files(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """The platform's path during one acquisition: the best state vectors there are, and their origin."""
-        from datetime import timedelta
-
-        from avalanche_assets.catalogue.orbits import POEORB_DAYS, pass_orbit
-        from avalanche_assets.catalogue.safe_folder import open_products
+        from avalanche_assets.catalogue.orbits import (
+            POEORB_DAYS,
+            fetch_best_orbit_file,
+            pass_orbit,
+            refinable,
+        )
+        from avalanche_assets.catalogue.products import open_products
+        from avalanche_assets.catalogue.sources import open_catalogue
 
         day, source = context.partition_key, pipeline.settings.source
-        acquisition = pipeline.catalogue.get(day)
-        chosen = pass_orbit(open_products(source.folder, acquisition), source.orbits)
+        products = open_products(pipeline.layout.s1_products(day))
+        first, last = products[0], products[-1]
+        if source.remote and source.orbits is not None:
+            fetch_best_orbit_file(
+                open_catalogue(pipeline.settings),
+                first.platform,
+                first.start,
+                last.stop,
+                source.orbits,
+                TransferLog(context.log),
+            )
+        chosen = pass_orbit(products, source.orbits)
         orbit, file = chosen.orbit, chosen.file
         text = orbit.to_json()
         write_text(pipeline.layout.orbit_files(day), text)
-        later = f"POEORB, from {acquisition.date + timedelta(days=POEORB_DAYS)}"
+        precise_from = first.start.date() + timedelta(days=POEORB_DAYS)
         apart = zip(("along", "across", "above"), chosen.from_annotation_m or (), strict=False)
         return dg.MaterializeResult(
             metadata={
@@ -124,7 +238,10 @@ def product_assets(
                 "source": orbit.source,
                 "file": orbit.file or "none: state vectors of the products",
                 "validity": f"{file.start} to {file.stop}" if file else "the products' images",
-                "more precise to expect": "none" if orbit.source == "POEORB" else later,
+                "more precise to expect": "none"
+                if orbit.source == "POEORB"
+                else f"POEORB, from {precise_from}",
+                "refinable": refinable(orbit, first.start.date(), datetime.now(UTC).date()),
                 "annotated orbit": chosen.annotated_source or "origin not annotated",
                 **{f"from annotated orbit, {way} (m)": rounded(metres) for way, metres in apart},
                 "state vectors": len(orbit.times),
@@ -133,3 +250,32 @@ def product_assets(
         )
 
     return [s1_products, orbit_files]
+
+
+def precise_orbits_check() -> dg.AssetChecksDefinition:
+    """Which dates could have a better orbit by now."""
+
+    @dg.asset_check(
+        asset="orbit_files",
+        name="precise_orbits",
+        description="Every date older than three weeks uses its precise orbit; the job refine_orbit fetches it.",
+    )
+    def precise_orbits(pipeline: Pipeline) -> dg.AssetCheckResult:
+        from avalanche_assets.catalogue.orbits import refinable
+        from avalanche_assets.sentinel1.orbit import Orbit
+
+        today, days = datetime.now(UTC).date(), []
+        for item in pipeline.catalogue.acquisitions:
+            stored = pipeline.layout.orbit_files(item.date)
+            if stored.exists():
+                orbit = Orbit.from_json(stored.read_text(encoding="utf-8"))
+                if refinable(orbit, item.date, today):
+                    days.append(str(item.date))
+        return dg.AssetCheckResult(
+            passed=not days,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"launch refine_orbit for {', '.join(days)}" if days else None,
+            metadata={"refinable dates": len(days)},
+        )
+
+    return precise_orbits

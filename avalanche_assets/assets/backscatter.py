@@ -19,7 +19,9 @@ NOISE_REMEDY = (
 SIGMA0_UNITS = {"vv": "1", "vh": "1", "flags": "bit flags"}
 
 
-def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition) -> dg.AssetsDefinition:
+def sigma0_from_products(
+    partitions: Partitions, acquisition: dg.AssetSpec, *upstream: dg.AssetsDefinition
+) -> dg.AssetsDefinition:
     """`sigma0` computed from SAFE products; `upstream` are products, orbits, terrain and corridors."""
 
     @dg.asset(
@@ -28,7 +30,7 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
         kinds={"sentinel1", "cog"},
         code_version="2",
         partitions_def=partitions.all_dates,
-        deps=[after(asset) for asset in upstream],
+        deps=[after(asset) for asset in (acquisition, *upstream)],
     )
     def sigma0(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Calibrated, denoised, terrain-corrected backscatter in linear power.
@@ -36,7 +38,7 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
         Only the blocks that corridor patches need are filled, unless `backscatter.full_swath` is set.
         """
         from avalanche_assets.backscatter.coverage import corridor_coverage, corridors_beyond_image
-        from avalanche_assets.catalogue.safe_folder import ipf_text, open_products
+        from avalanche_assets.catalogue.products import ipf_text, open_products
         from avalanche_assets.patches.cutting import wanted_squares
         from avalanche_assets.rasters import cog_writer, read_bands, read_grid
         from avalanche_assets.sentinel1.mosaic import sigma0_tiles
@@ -46,7 +48,7 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
         from avalanche_assets.tables import CORRIDORS, read_geotable
 
         day, layout, settings = context.partition_key, pipeline.layout, pipeline.settings
-        stack = SliceStack.of(open_products(settings.source.folder, pipeline.catalogue.get(day)))
+        stack = SliceStack.of(open_products(layout.s1_products(day)))
         orbit = Orbit.from_json(layout.orbit_files(day).read_text(encoding="utf-8"))
         grid, heights = read_grid(layout.dem), read_bands(layout.dem)["elevation"]
         corridors = read_geotable(layout.corridors, CORRIDORS)
@@ -80,7 +82,7 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
 
 
 def sigma0_from_rasters(
-    partitions: Partitions, acquisition_catalogue: dg.AssetsDefinition
+    partitions: Partitions, acquisition: dg.AssetSpec
 ) -> dg.AssetsDefinition:
     """`sigma0` from ready-made terrain-corrected rasters, one GeoTIFF a date."""
 
@@ -90,7 +92,7 @@ def sigma0_from_rasters(
         kinds={"cog"},
         code_version="1",
         partitions_def=partitions.all_dates,
-        deps=[after(acquisition_catalogue)],
+        deps=[after(acquisition)],
     )
     def sigma0(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Ready-made terrain-corrected backscatter on the analysis grid in linear power."""
@@ -199,6 +201,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
         deps=[
             after(sigma0, partitions.same_date),
             after(reference_sigma0, partitions.season_of_date),
+            partitions.its_products,
         ],
     )
     def vv_vh_star(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:

@@ -28,7 +28,7 @@ def anomaly_scores_asset(
     vae: dg.AssetsDefinition | None,
 ) -> dg.AssetsDefinition:
     """`anomaly_scores`; without terrain and model only detectors that need neither."""
-    deps = [after(corridor_patches, partitions.this_and_previous)]
+    deps = [after(corridor_patches, partitions.this_and_previous), partitions.its_products]
     deps += [after(asset) for asset in (change_threshold, terrain_patches, vae) if asset is not None]
     names = ("change_threshold", "vae", "vae_local") if vae else ("change_threshold",)
 
@@ -116,6 +116,7 @@ def detection_assets(
         deps=[
             after(anomaly_scores, partitions.season_so_far),
             after(corridor_patches, partitions.this_and_previous),
+            partitions.its_products,
             after(thresholds),
             after(vae),
             after(change_threshold),
@@ -148,7 +149,7 @@ def detection_assets(
         kinds={"html", "geopackage"},
         code_version="1",
         partitions_def=partitions.winter_dates,
-        deps=[after(detections)],
+        deps=[after(detections), partitions.its_products],
     )
     def bulletin(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """The date as forecasters see it: page, map, and GeoPackage with a QGIS style."""

@@ -93,7 +93,10 @@ def corridor_patches_asset(
         kinds={"parquet"},
         code_version="1",
         partitions_def=partitions.winter_dates,
-        deps=[after(asset) for asset in (vv_vh_star, corridors, track_geometry) if asset is not None],
+        deps=[
+            *(after(asset) for asset in (vv_vh_star, corridors, track_geometry) if asset is not None),
+            partitions.its_products,
+        ],
     )
     def corridor_patches(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """64 x 64 pixels of VV* and VH* around every deposit point, with quality fractions.
@@ -149,7 +152,7 @@ def corridor_labels_asset(
         kinds={"parquet"},
         code_version="1",
         partitions_def=partitions.winter_dates,
-        deps=[after(corridors), after(avalanche_events)],
+        deps=[after(corridors), after(avalanche_events), partitions.its_products],
     )
     def corridor_labels(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """What the inventory knows of every corridor at this date, for both label windows."""

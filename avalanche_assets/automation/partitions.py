@@ -42,6 +42,15 @@ class Partitions:
         return dg.StaticPartitionMapping({day: day for day in self.catalogue.dates("winter")})
 
     @property
+    def its_products(self) -> dg.AssetDep:
+        """What a winter date is made from in the end.
+
+        Dagster looks one step upstream for what has changed: with this dependency a date whose products
+        change shows as stale all the way down to its bulletin.
+        """
+        return dg.AssetDep("acquisition", partition_mapping=self.same_date)
+
+    @property
     def this_and_previous(self) -> dg.StaticPartitionMapping:
         """A winter date needs its own partition and that of its previous acquisition."""
         needed_by: dict[str, list[str]] = {day: [day] for day in self.catalogue.dates("winter")}

@@ -6,15 +6,16 @@ and left out of the later stages, and stops no other date.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from avalanche_assets.automation.stages import STAGES, Stage
-from avalanche_assets.catalogue.acquisitions import season_of
+from avalanche_assets.catalogue.acquisitions import read_catalogue, season_of
 from avalanche_assets.definitions import build_definitions
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.settings import Settings, load_settings
@@ -36,8 +37,26 @@ class RunReport:
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def materialise_missing(settings_file: Path, instance: dg.DagsterInstance, progress: Progress) -> RunReport:
+def register_season(settings_file: Path, instance: dg.DagsterInstance, season: str) -> RunReport:
+    """Lists all acquisitions of a past season in the catalogue; raises as `materialise_missing`."""
+    report = RunReport()
+    _require_same_data_root(load_settings(settings_file), instance)
+    job = build_definitions(settings_file).get_repository_def().get_job("register_season")
+    config = {"ops": {"acquisition_catalogue": {"config": {"season": season}}}}
+    _materialise(job, None, instance, report, config)
+    return report
+
+
+def materialise_missing(
+    settings_file: Path, instance: dg.DagsterInstance, progress: Progress, season: str | None = None
+) -> RunReport:
     """Materialises every missing partition of every asset, in flow order.
+
+    Args:
+        settings_file: Of the deployment.
+        instance: Knows what is materialised.
+        progress: Gets a line after each stage.
+        season: Only dates of this season; all when None.
 
     Raises:
         SettingsError: The settings file cannot be used, or the instance belongs to another data root.
@@ -57,7 +76,8 @@ def materialise_missing(settings_file: Path, instance: dg.DagsterInstance, progr
         if stage.name == "report_season":
             # A date that has joined makes the report on its season an old one.
             missing |= renewed
-        wanted = sorted((key for key in missing if key not in report.failures), key=str)
+        asked = missing if season is None else missing & {None, season, *_dates(settings, season)}
+        wanted = sorted((key for key in asked if key not in report.failures), key=str)
         for key in wanted:
             _materialise(job, key, instance, report)
         done = [key for key in wanted if (key or stage.name) not in report.failures]
@@ -71,6 +91,10 @@ def materialise_missing(settings_file: Path, instance: dg.DagsterInstance, progr
             # Partitions are built when definitions load: load them again now that the dates are known.
             definitions = build_definitions(settings_file)
     return report
+
+
+def _dates(settings: Settings, season: str) -> list[str]:
+    return read_catalogue(settings.layout.acquisition_catalogue).dates(season=season)
 
 
 def _require_same_data_root(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -104,10 +128,17 @@ def _missing(
 
 
 def _materialise(
-    job: dg.JobDefinition, partition: str | None, instance: dg.DagsterInstance, report: RunReport
+    job: dg.JobDefinition,
+    partition: str | None,
+    instance: dg.DagsterInstance,
+    report: RunReport,
+    config: Mapping[str, Any] | None = None,
 ) -> None:
     result = job.execute_in_process(
-        instance=instance, partition_key=partition, run_config=QUIET, raise_on_error=False
+        instance=instance,
+        partition_key=partition,
+        run_config={**QUIET, **(config or {})},
+        raise_on_error=False,
     )
     if result.success:
         report.materialised += 1

@@ -24,7 +24,7 @@ class Stage:
 
 STAGES = (
     Stage("find_acquisitions", "Acquisition catalogue", ("acquisition_catalogue",)),
-    Stage("check_products", "Products and orbits", ("s1_products", "orbit_files")),
+    Stage("fetch_products", "Products and orbits", ("s1_products", "orbit_files")),
     Stage(
         "prepare_ground",
         "Terrain and inventory",
@@ -41,6 +41,10 @@ STAGES = (
 )
 
 
+PRECISE_ORBITS = dg.AssetCheckKey(dg.AssetKey("orbit_files"), "precise_orbits")
+"""A check of all dates together: it is looked at with the catalogue, not with each date."""
+
+
 def stage_jobs(present: Collection[str]) -> list[Any]:
     """One job per stage that has assets in this deployment."""
     jobs = []
@@ -48,6 +52,14 @@ def stage_jobs(present: Collection[str]) -> list[Any]:
         names = [name for name in stage.assets if name in present]
         if names:
             jobs.append(
-                dg.define_asset_job(stage.name, dg.AssetSelection.assets(*names), description=stage.title)
+                dg.define_asset_job(stage.name, _selection(names, present), description=stage.title)
             )
     return jobs
+
+
+def _selection(names: Collection[str], present: Collection[str]) -> dg.AssetSelection:
+    selection: dg.AssetSelection = dg.AssetSelection.assets(*names)
+    if "orbit_files" not in present:
+        return selection
+    of_all_dates = dg.AssetSelection.checks(PRECISE_ORBITS)
+    return selection | of_all_dates if "acquisition_catalogue" in names else selection - of_all_dates

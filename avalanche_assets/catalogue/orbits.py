@@ -10,13 +10,15 @@ pass); all POEORB of 2014 to 2021 were processed again in 2021, so the newest fi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
+from avalanche_assets.catalogue.interface import Catalogue, Progress
 from avalanche_assets.errors import OrbitError
 from avalanche_assets.sentinel1.orbit import Orbit, merge_orbits
-from avalanche_assets.sentinel1.orbit_file import OrbitFile, read_orbit_file
+from avalanche_assets.sentinel1.orbit_file import OrbitFile, read_orbit_file, utc64
 from avalanche_assets.sentinel1.product import Product
 
 POEORB_DAYS = 21
@@ -70,6 +72,41 @@ def orbit_files(folder: Path, platform: str, start: np.datetime64, stop: np.date
         raise OrbitError(f"{folder}: folder not found; make it or take source.orbits out of the settings")
     named = (OrbitFile.named(path) for path in folder.rglob("S1*"))
     return [file for file in named if file and file.platform == platform and file.covers(start, stop)]
+
+
+def fetch_best_orbit_file(
+    catalogue: Catalogue, platform: str, start: datetime, stop: datetime, folder: Path, progress: Progress
+) -> None:
+    """Fetches the best orbit file on offer for images, unless the folder holds one that is as good.
+
+    Args:
+        catalogue: The source.
+        platform: ``S1A`` to ``S1D``.
+        start: Time of the first line, UTC.
+        stop: Time of the last line, UTC.
+        folder: Receives the file.
+        progress: As in `Catalogue.fetch`.
+
+    Raises:
+        CatalogueError: The source cannot answer, or not with the file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    here = best_orbit_file(folder, platform, utc64(start), utc64(stop))
+    if here is not None and here.source == "POEORB":
+        return
+    offered = [
+        (named, offer)
+        for offer in catalogue.search_orbit_files(platform, start, stop)
+        if (named := OrbitFile.named(folder / offer.name)) is not None
+    ]
+    best = max(offered, key=lambda item: _merit(item[0]), default=None)
+    if best is not None and (here is None or _merit(best[0]) > _merit(here)):
+        catalogue.fetch_orbit_file(best[1], folder, progress)
+
+
+def refinable(orbit: Orbit, day: date, today: date) -> bool:
+    """Whether a better orbit than the one in use can be expected by now: the precise one."""
+    return orbit.source != "POEORB" and today >= day + timedelta(days=POEORB_DAYS)
 
 
 def pass_orbit(products: Sequence[Product], folder: Path | None) -> PassOrbit:

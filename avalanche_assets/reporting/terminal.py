@@ -1,12 +1,33 @@
-"""What a run prints at its end: evaluation, detections per date, and where the bulletins lie."""
+"""What commands print: how a season stands, and what a run brought."""
 
 from collections.abc import Iterator
 
 from avalanche_assets.catalogue.acquisitions import read_catalogue
+from avalanche_assets.catalogue.season import SeasonOutlook
 from avalanche_assets.reporting.evaluation_text import evaluation_text
 from avalanche_assets.reporting.summary import count
 from avalanche_assets.settings import Settings
 from avalanche_assets.tables import DETECTIONS, EVALUATION, read_geotable, read_table
+
+STATES_SHOWN = ("complete", "incomplete", "offline", "withdrawn", "pending", "missing", "expected")
+
+
+def season_lines(outlook: SeasonOutlook) -> Iterator[str]:
+    """A season's dates against the predicted calendar, and what is to be fetched."""
+    yield f"Season {outlook.season}"
+    yield f"{'date':<12}{'role':<11}{'predicted':<12}{'state':<12}{'slices':>7}{'on disk':>9}{'MB':>8}"
+    for row in outlook.rows:
+        predicted = f"{row.predicted.platform} {row.predicted.absolute_orbit}" if row.predicted else "no"
+        line = f"{row.date!s:<12}{row.role:<11}{predicted:<12}{row.state:<12}"
+        found = f"{row.slices:>7}{row.on_disk:>9}{row.size_bytes / 1e6:>8,.0f}" if row.slices else ""
+        yield f"{line}{found}  {row.reason}".rstrip()
+    counted = ((state, outlook.count(state)) for state in STATES_SHOWN)
+    yield ", ".join(f"{number} {state}" for state, number in counted if number) or "no date at all"
+    estimated = f" ({outlook.sizes_unknown} sizes estimated)" if outlook.sizes_unknown else ""
+    yield (
+        f"{outlook.size_bytes / 1e9:,.1f} GB, of which {outlook.fetch_bytes / 1e9:,.1f} GB are to be "
+        f"fetched{estimated}: about {outlook.fetch_time} at {outlook.bytes_per_s / 1e6:g} MB/s"
+    )
 
 
 def run_summary(settings: Settings) -> Iterator[str]:
