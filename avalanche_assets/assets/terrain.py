@@ -32,7 +32,10 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
 
         grid, heights, source = _heights(context, pipeline)
         path = pipeline.layout.dem
-        write_cog(path, {"elevation": heights}, grid, {"elevation": "m"}, {"vertical_datum": "ellipsoidal"})
+        tags = {"vertical_datum": "ellipsoidal"}
+        if "attribution" in source:
+            tags["attribution"] = source["attribution"]
+        write_cog(path, {"elevation": heights}, grid, {"elevation": "m"}, tags)
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(path),
@@ -132,6 +135,7 @@ def _heights(context: dg.AssetExecutionContext, pipeline: Pipeline) -> tuple[Gri
     """Grid and heights of the elevation model, and what the UI says of where they come from."""
     from avalanche_assets.terrain.dem import prepare_dem
     from avalanche_assets.terrain.glo30 import prepare_glo30
+    from avalanche_assets.terrain.glo30_tiles import ATTRIBUTION
 
     settings = pipeline.settings
     terrain = settings.terrain
@@ -151,6 +155,7 @@ def _heights(context: dg.AssetExecutionContext, pipeline: Pipeline) -> tuple[Gri
             "tiles fetched now": len(tiles.fetched),
             "tiles not there": ", ".join(tiles.missing) or "none",
             "bytes of tiles": tiles.size_bytes,
+            "attribution": ATTRIBUTION,
             "retrieved": f"{tiles.retrieved:%Y-%m-%d %H:%M} UTC",
         },
     )

@@ -169,13 +169,7 @@ class Download:
 
     def _require_room(self, part: PartFile) -> None:
         missing = 0 if self._total is None else self._total - part.size
-        free, kept = shutil.disk_usage(self._folder).free, self._settings.keep_free_gb * GB
-        if free - missing < kept:
-            raise CatalogueError(
-                f"{self._folder}: {free / GB:.1f} GB are free, {self._remote.name} needs "
-                f"{missing / GB:.1f} GB more and {kept / GB:.1f} GB stay free; make room, or set "
-                "source.transfer.keep_free_gb"
-            )
+        require_room(self._folder, self._remote.name, missing, self._settings)
 
     def _verify(self, part: PartFile, check: Callable[[Path], None]) -> None:
         where, expected = place(self._remote.url), self._remote.md5.lower()
@@ -220,6 +214,20 @@ class _Pace:
         if self._bytes_per_s:
             self._bytes += size
             time.sleep(max(0.0, self._bytes / self._bytes_per_s - (time.monotonic() - self._begun)))
+
+
+def require_room(folder: Path, name: str, missing_bytes: int, settings: TransferSettings) -> None:
+    """Refuses to fill the disk of `folder` with the bytes that `name` still lacks.
+
+    Raises:
+        CatalogueError: Less would stay free than the settings ask for.
+    """
+    free, kept = shutil.disk_usage(folder).free, settings.keep_free_gb * GB
+    if free - missing_bytes < kept:
+        raise CatalogueError(
+            f"{folder}: {free / GB:.1f} GB are free, {name} needs {missing_bytes / GB:.1f} GB more and "
+            f"{kept / GB:.1f} GB stay free; make room, or set source.transfer.keep_free_gb"
+        )
 
 
 def _chunks(response: requests.Response, size: int) -> Iterator[bytes]:

@@ -7,13 +7,14 @@ when the MD5 has appeared. The note lets later runs skip both the fetch and the 
 
 import hashlib
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from avalanche_assets.catalogue.http_service import HttpService, Remote
+from avalanche_assets.catalogue.http_service import Remote
 from avalanche_assets.catalogue.interface import Progress
 from avalanche_assets.errors import SafeError
 from avalanche_assets.files import write_text
@@ -79,8 +80,18 @@ def verify_product(path: Path) -> None:
     SafeArchive.open(path).verify()
 
 
+class Downloads(Protocol):
+    """What fetches files; `HttpService` does."""
+
+    def download(
+        self, remote: Remote, folder: Path, check: Callable[[Path], None], progress: Progress
+    ) -> Path:
+        """The whole file in `folder`, resumed, and under its name only after `check` accepted it."""
+        ...
+
+
 def fetch_product(
-    service: HttpService, remote: Remote, folder: Path, progress: Progress, catalogue_id: str
+    service: Downloads, remote: Remote, folder: Path, progress: Progress, catalogue_id: str
 ) -> Path:
     """The verified zip of a product in `folder`; one that is there already is verified instead of fetched.
 

@@ -23,6 +23,11 @@ from avalanche_assets.catalogue.interface import LonLatBounds, Progress
 from avalanche_assets.errors import CatalogueError, TerrainError
 from avalanche_assets.terrain.geoid import UNDULATION_M
 
+ATTRIBUTION = (
+    "produced using Copernicus WorldDEM-30 © DLR e.V. 2010-2014 and © Airbus Defence and Space GmbH "
+    "2014-2018 provided under COPERNICUS by the European Union and ESA; all rights reserved"
+)
+"""The notice that the licence asks of adapted data."""
 TILE_LIST = "tileList.txt"
 """Names of all tiles of the bucket, one a line."""
 HEIGHT_M = (-500.0, 9000.0)

@@ -46,6 +46,7 @@ def test_heights_of_tiles_are_ellipsoidal_and_their_origin_is_told(tmp_path, cap
     # Heights in single precision: 1e-4 m.
     np.testing.assert_allclose(read_bands(pipeline.layout.dem)["elevation"], 1551.0, atol=1e-3)
     assert read_tags(pipeline.layout.dem)["vertical_datum"] == "ellipsoidal"
+    assert "provided under COPERNICUS" in read_tags(pipeline.layout.dem)["attribution"]
     assert metadata["source"] == bucket.url
     assert (metadata["tiles"], metadata["tiles fetched now"], metadata["tiles not there"]) == (1, 1, "none")
     assert metadata["bytes of tiles"] == len(bucket.files[path])

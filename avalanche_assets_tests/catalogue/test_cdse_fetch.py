@@ -218,3 +218,21 @@ def test_served_folder_offers_each_product_and_its_twin_with_its_bytes(archive):
         assert {len(content) for content in space.server.files.values()} == {
             (archive / f"{name}.SAFE.zip").stat().st_size for name in NAMES
         }
+
+
+def test_real_products_are_offered_by_what_their_manifests_say(real_data, tmp_path, space):
+    folder = real_data / "safe"
+    products = [Product.open(path) for path in sorted(folder.glob("*.SAFE.zip"))]
+    assert products
+    with serve_folder(folder) as served:
+        catalogue = CdseCatalogue(served.settings, QUICK)
+        for product in products:
+            around = product.footprint.centroid.buffer(0.1).bounds
+            query = ProductQuery(product.relative_orbit, product.direction, around)
+            (offer,) = (item for item in catalogue.search(query) if item.name == f"{product.name}.SAFE")
+            assert (offer.start, offer.stop) == (product.start, product.stop)
+            assert (offer.ipf_version, offer.absolute_orbit) == (product.ipf_version, product.absolute_orbit)
+            east = ProductQuery(product.relative_orbit, product.direction, (170.0, -80.0, 171.0, -79.0))
+            assert catalogue.search(east) == []
+        path = catalogue.fetch(offer, tmp_path, ignore)
+        assert path.read_bytes() == (folder / path.name).read_bytes()

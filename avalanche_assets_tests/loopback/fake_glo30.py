@@ -1,12 +1,10 @@
-"""The public bucket of GLO-30 tiles and a geoid grid on loopback, small: 36 x 36 pixels a tile."""
+"""The public bucket of GLO-30 tiles and a geoid grid on this machine, small: 36 x 36 pixels a tile."""
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import numpy as np
+from loopback.fake_cdse import ranged
+from loopback.server import Answer, LoopbackServer, Request
 from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 
@@ -38,71 +36,32 @@ def tile(lon: int, lat: int, surface: Surface, posts: int = POSTS, **profile) ->
     return raster(lon - step / 2, lat + 1 + step / 2, (posts, posts), step, surface, **profile)
 
 
-@dataclass
-class FakeBucket:
-    """Files by path, and how often each was asked for.
+class FakeBucket(LoopbackServer):
+    """Answers with `files`, by path."""
 
-    `cut` maps a path to the number of bytes after which its first answer breaks off.
-    """
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    asked: Counter = field(default_factory=Counter)
-    ranges: list[str] = field(default_factory=list)
-    cut: dict[str, int] = field(default_factory=dict)
-    sent_bytes: int = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, bytes] = {}
+        self.routes["/"] = self._serve
 
     def add_tile(self, lon: int, lat: int, content: bytes) -> str:
-        path = f"/{tile_name(lon, lat)}/{tile_name(lon, lat)}.tif"
+        """Puts a tile and its name into the bucket; gives its path."""
+        path = tile_path(lon, lat)
         self.files[path] = content
         names = [part.split("/")[1] for part in self.files if part.startswith("/Copernicus")]
         # The real list has Windows line ends.
         self.files["/tileList.txt"] = "".join(f"{name}\r\n" for name in names).encode()
         return path
 
-    def __enter__(self) -> "FakeBucket":
-        handler = type("Handler", (_Handler,), {"bucket": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
+    def asked(self, path: str) -> int:
+        """How often a path was asked for."""
+        return sum(request.path == path for request in self.seen)
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+    def _serve(self, request: Request) -> Answer:
+        if request.path not in self.files:
+            return Answer(404)
+        return ranged(self.files[request.path], request.headers.get("range"))
 
 
-class _Handler(BaseHTTPRequestHandler):
-    bucket: FakeBucket
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        """Nothing is written to the terminal."""
-
-    def do_GET(self) -> None:
-        self.bucket.asked[self.path] += 1
-        content = self.bucket.files.get(self.path)
-        if content is None:
-            self.send_response(404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        start = 0
-        if asked := self.headers.get("Range"):
-            self.bucket.ranges.append(asked)
-            start = int(asked.removeprefix("bytes=").split("-")[0])
-        body = content[start:]
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(body)))
-        if asked:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.end_headers()
-        if cut := self.bucket.cut.pop(self.path, None):
-            body, self.close_connection = body[:cut], True
-        self.wfile.write(body)
-        self.bucket.sent_bytes += len(body)
+def tile_path(lon: int, lat: int) -> str:
+    return f"/{tile_name(lon, lat)}/{tile_name(lon, lat)}.tif"
