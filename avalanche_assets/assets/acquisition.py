@@ -29,7 +29,7 @@ class CatalogueConfig(dg.Config):
 
 
 def acquisition_spec(partitions: Partitions, acquisition_catalogue: dg.AssetsDefinition) -> dg.AssetSpec:
-    """`acquisition`: not made here but observed, so that a date whose products change makes what follows stale."""
+    """`acquisition`: not made here but observed, so that a date whose products change is stale all the way."""
     return dg.AssetSpec(
         "acquisition",
         deps=[after(acquisition_catalogue)],
@@ -87,9 +87,7 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
         warning = ""
         if settings.source.remote:
             track = settings.track
-            warning = silence_warning(
-                listing.acquisitions, track.relative_orbit, track.direction, now
-            )
+            warning = silence_warning(listing.acquisitions, track.relative_orbit, track.direction, now)
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(pipeline.layout.acquisition_catalogue),
@@ -161,7 +159,7 @@ def product_assets(partitions: Partitions, acquisition: dg.AssetSpec) -> list[dg
         pool=DOWNLOADS,
     )
     def s1_products(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
-        """The products of one acquisition: fetched where they are not here yet, opened, every checksum compared.
+        """The products of one acquisition: fetched unless they are here, opened, every checksum compared.
 
         An interrupted download goes on where it ended; what was verified is not fetched again.
         """
@@ -171,9 +169,7 @@ def product_assets(partitions: Partitions, acquisition: dg.AssetSpec) -> list[dg
         day, settings = context.partition_key, pipeline.settings
         item, source = pipeline.catalogue.get(day), open_catalogue(settings)
         progress = TransferLog(context.log)
-        paths = [
-            source.fetch(offer, settings.source.folder, progress) for offer in offers_of(settings, item)
-        ]
+        paths = [source.fetch(offer, settings.source.folder, progress) for offer in offers_of(settings, item)]
         records = check_products(paths, settings.track)
         write_records(pipeline.layout.s1_products(day), records)
         return dg.MaterializeResult(
@@ -258,7 +254,7 @@ def precise_orbits_check() -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset="orbit_files",
         name="precise_orbits",
-        description="Every date older than three weeks uses its precise orbit; the job refine_orbit fetches it.",
+        description="Dates older than three weeks use their precise orbit; the job refine_orbit fetches it.",
     )
     def precise_orbits(pipeline: Pipeline) -> dg.AssetCheckResult:
         from avalanche_assets.catalogue.orbits import refinable

@@ -81,9 +81,7 @@ def sigma0_from_products(
     return sigma0
 
 
-def sigma0_from_rasters(
-    partitions: Partitions, acquisition: dg.AssetSpec
-) -> dg.AssetsDefinition:
+def sigma0_from_rasters(partitions: Partitions, acquisition: dg.AssetSpec) -> dg.AssetsDefinition:
     """`sigma0` from ready-made terrain-corrected rasters, one GeoTIFF a date."""
 
     @dg.asset(

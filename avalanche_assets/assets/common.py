@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from avalanche_assets.catalogue.interface import Progress, Transferred
 from avalanche_assets.grid import Grid
 from avalanche_assets.resources.pipeline import Pipeline
 
 OWNERS = ["team:avalanche-detection"]
-LOG_EVERY_S = 10.0
 
 
 def after(asset: Any, mapping: dg.PartitionMapping | None = None) -> dg.AssetDep:
@@ -84,23 +81,6 @@ def note(pipeline: Pipeline, day: str) -> str:
     current, previous = pipeline.catalogue.get(day), pipeline.catalogue.previous(day)
     simulated = pipeline.settings.simulated
     return footer_text(track.relative_orbit, track.direction, current, previous, simulated=simulated)
-
-
-def progress_log(context: dg.AssetExecutionContext) -> Progress:
-    """Tells the run's log how far a download is: at its end, and every ten seconds until then."""
-    last = time.monotonic()
-
-    def tell(state: Transferred) -> None:
-        nonlocal last
-        if state.done_bytes != state.total_bytes and time.monotonic() - last < LOG_EVERY_S:
-            return
-        last = time.monotonic()
-        total = "?" if state.total_bytes is None else f"{state.total_bytes / 1e6:.1f}"
-        left = f", {state.remaining_s:.0f} s left" if state.remaining_s else ""
-        done, rate = state.done_bytes / 1e6, state.bytes_per_s / 1e6
-        context.log.info(f"{state.name}: {done:.1f} of {total} MB, {rate:.1f} MB/s{left}")
-
-    return tell
 
 
 def analysis_grid(pipeline: Pipeline) -> Grid:

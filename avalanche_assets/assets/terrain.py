@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from avalanche_assets.assets.common import OWNERS, after, data_version, picture, progress_log, rounded
+from avalanche_assets.assets.common import OWNERS, after, data_version, picture, rounded
+from avalanche_assets.assets.transfers import TransferLog
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import sha256
@@ -143,7 +144,7 @@ def _heights(context: dg.AssetExecutionContext, pipeline: Pipeline) -> tuple[Gri
     if terrain.dem is not None:
         grid, heights = prepare_dem(terrain.dem, settings.grid, terrain.vertical_datum, terrain.geoid_grid)
         return grid, heights, {"source": str(terrain.dem)}
-    grid, heights, tiles = prepare_glo30(settings, progress_log(context))
+    grid, heights, tiles = prepare_glo30(settings, TransferLog(context.log))
     if tiles.missing:
         context.log.warning(f"no tile there, only sea or not released: {', '.join(tiles.missing)}")
     return (

@@ -29,7 +29,7 @@ def acquisition_jobs(present: Collection[str], season: str) -> list[Any]:
             dg.define_asset_job(
                 "refine_orbit",
                 dg.AssetSelection.assets("orbit_files", "sigma0"),
-                description="Fetches the precise orbit of a date and geocodes it again; what follows is stale then",
+                description="Fetches a date's precise orbit and geocodes it again; the rest is then stale",
             )
         )
     return jobs

@@ -51,9 +51,7 @@ def stage_jobs(present: Collection[str]) -> list[Any]:
     for stage in STAGES:
         names = [name for name in stage.assets if name in present]
         if names:
-            jobs.append(
-                dg.define_asset_job(stage.name, _selection(names, present), description=stage.title)
-            )
+            jobs.append(dg.define_asset_job(stage.name, _selection(names, present), description=stage.title))
     return jobs
 
 

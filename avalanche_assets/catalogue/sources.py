@@ -19,6 +19,11 @@ def open_catalogue(settings: Settings) -> Catalogue:
         from avalanche_assets.catalogue.cdse import CdseCatalogue
 
         return CdseCatalogue(source.cdse, source.transfer)
+    if source.kind == "dhus" and source.dhus is not None:
+        from avalanche_assets.catalogue.credentials import dhus_account
+        from avalanche_assets.catalogue.dhus import DhusCatalogue
+
+        return DhusCatalogue(source.dhus.url, source.transfer, dhus_account())
     if source.kind == "safe_folder":
         from avalanche_assets.catalogue.local import LocalCatalogue
 
