@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 
 from avalanche_assets.catalogue.acquisitions import (
     Acquisition,
     SourceListing,
     roles_by_month,
-    season_of,
 )
+from avalanche_assets.catalogue.completeness import check_slices
 from avalanche_assets.catalogue.duplicates import overlapping, resolve_duplicates
-from avalanche_assets.catalogue.interface import MAX_SHARED, ProductOffer
+from avalanche_assets.catalogue.interface import ProductOffer
+from avalanche_assets.catalogue.registration import acquisition_of
 from avalanche_assets.errors import CatalogueError, SafeError
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive
@@ -90,6 +90,7 @@ def list_safe_folder(folder: Path, track: TrackSettings, reference_months: Itera
             _instant(match[3]),
             id=match[0],
             cog=bool(match[5]),
+            size_bytes=_size(folder / match[0]),
         )
         for match in matches
         if match and relative_orbit(match[1], int(match[4])) == track.relative_orbit
@@ -166,6 +167,7 @@ def _with_manifest(candidate: ProductOffer, folder: Path) -> ProductOffer:
         slice_number=manifest.slice_number,
         processed=manifest.processed,
         ipf_version=manifest.ipf_version,
+        footprint=manifest.footprint,
     )
 
 
@@ -177,18 +179,7 @@ def _acquisition(day: date, products: list[ProductOffer], role: str, folder: Pat
             f"{folder}: products of {platforms} on {day}; one acquisition is one pass of one platform: "
             "move the others out of the folder"
         )
-    abut = all(abs(later.start - earlier.stop) <= MAX_SHARED for earlier, later in pairwise(products))
-    platform, absolute_orbit = platforms[0]
-    return Acquisition(
-        day,
-        products[0].start,
-        platform,
-        absolute_orbit,
-        role,
-        season_of(day),
-        abut,
-        tuple(product.name for product in products),
-    )
+    return acquisition_of(day, products, check_slices(products, None), role)
 
 
 def _instant(text: str) -> datetime:

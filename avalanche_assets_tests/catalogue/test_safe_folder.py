@@ -131,6 +131,27 @@ def test_missing_slice_in_the_middle_makes_an_acquisition_incomplete(tmp_path):
     assert len(found.products) == 3
 
 
+def test_late_slice_changes_state_and_version_of_its_date(tmp_path):
+    (before,) = find(tmp_path, f"{SLICE_1}.zip", f"{SLICE_3}.zip")
+    assert (before.state, before.reason) == (
+        "incomplete",
+        f"gap of 25 s between {SLICE_1}.zip and {SLICE_3}.zip",
+    )
+    (after,) = find(tmp_path, f"{SLICE_2}.zip")
+    assert (after.state, after.reason, after.date) == ("complete", "", before.date)
+    assert after.version != before.version
+    assert find(tmp_path) == [after]
+
+
+def test_size_of_an_acquisition_is_that_of_its_files(tmp_path):
+    fill(tmp_path, f"{SLICE_1}.zip", f"{SLICE_2}.SAFE")
+    (tmp_path / f"{SLICE_1}.zip").write_bytes(b"12345")
+    (tmp_path / f"{SLICE_2}.SAFE").unlink()
+    (tmp_path / f"{SLICE_2}.SAFE" / "measurement").mkdir(parents=True)
+    (tmp_path / f"{SLICE_2}.SAFE" / "measurement" / "a.tiff").write_bytes(b"123")
+    assert find(tmp_path)[0].size_bytes == 8
+
+
 def test_product_unzipped_beside_its_zip_counts_once(tmp_path):
     (found,) = find(tmp_path, f"{SLICE_1}.SAFE", f"{SLICE_1}.SAFE.zip", f"{SLICE_2}.SAFE.zip")
     assert found.products == (f"{SLICE_1}.SAFE", f"{SLICE_2}.SAFE.zip")
