@@ -1,6 +1,7 @@
 """The command line: simulate a season, run the graph, and the two runs on real data."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -54,14 +55,14 @@ def season(
 ) -> None:
     """List a winter and its snow-free reference, then fetch and process whatever is missing of them."""
     from avalanche_assets.automation.runner import register_season
-    from avalanche_assets.catalogue.sources import outlook_of
+    from avalanche_assets.catalogue.sources import outlook
     from avalanche_assets.reporting.terminal import season_lines
     from avalanche_assets.settings import load_settings
 
     with _instance() as instance:
         if _failed(register_season(settings.resolve(), instance, name)):
             raise typer.Exit(1)
-    for line in season_lines(outlook_of(load_settings(settings), name)):
+    for line in season_lines(outlook(load_settings(settings), name, datetime.now(UTC))):
         typer.echo(line)
     if not only_list:
         _run(settings, name)

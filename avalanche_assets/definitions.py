@@ -68,7 +68,9 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
     scores = anomaly_scores_asset(partitions, patches, baseline, terrain_patches, vae)
     thresholds, evaluation = decision_assets(partitions, split, scores, labels)
     return [
-        *(found, acquisition, *fetched),
+        found,
+        acquisition,
+        *fetched,
         *(dem, slope_aspect, corridors, events),
         *(sigma0, reference, star, terrain_patches, patches, labels),
         *(split, vae, baseline, scores, thresholds, evaluation),

@@ -20,6 +20,10 @@ class DataLayout:
     def acquisition_catalogue(self) -> Path:
         return self.root / "acquisition" / "acquisition_catalogue.csv"
 
+    @property
+    def source_ledger(self) -> Path:
+        return self.root / "acquisition" / "source_ledger.json"
+
     def s1_products(self, acquisition_date: date | str) -> Path:
         folder = self.root / "acquisition" / "s1_products" / _partition(acquisition_date)
         return folder / "products.json"

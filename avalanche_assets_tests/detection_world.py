@@ -24,7 +24,7 @@ MASSIFS = {11: "Haute-Maurienne", 10: "Vanoise", 9: "Maurienne"}
 
 def acquisition(day: date) -> Acquisition:
     overpass = datetime(day.year, day.month, day.day, 5, 43, 17, tzinfo=UTC)
-    return Acquisition(day, overpass, "S1A", 19977, "winter", "2017-18", True, ("a.zip", "b.zip"))
+    return Acquisition(day, overpass, "S1A", 19977, "winter", "2017-18", "complete", ("a.zip", "b.zip"))
 
 
 def example_settings(root: Path, *, simulated: bool = True) -> Settings:

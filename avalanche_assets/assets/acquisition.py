@@ -29,7 +29,7 @@ class CatalogueConfig(dg.Config):
 
 
 def acquisition_spec(partitions: Partitions, acquisition_catalogue: dg.AssetsDefinition) -> dg.AssetSpec:
-    """`acquisition`: not made here but observed, so that a date whose products change is stale all the way."""
+    """`acquisition`: not made here but observed, so that dates whose products change are stale."""
     return dg.AssetSpec(
         "acquisition",
         deps=[after(acquisition_catalogue)],
@@ -164,12 +164,12 @@ def product_assets(partitions: Partitions, acquisition: dg.AssetSpec) -> list[dg
         An interrupted download goes on where it ended; what was verified is not fetched again.
         """
         from avalanche_assets.catalogue.products import check_products, write_records
-        from avalanche_assets.catalogue.sources import offers_of, open_catalogue
+        from avalanche_assets.catalogue.sources import offers, open_catalogue
 
         day, settings = context.partition_key, pipeline.settings
         item, source = pipeline.catalogue.get(day), open_catalogue(settings)
         progress = TransferLog(context.log)
-        paths = [source.fetch(offer, settings.source.folder, progress) for offer in offers_of(settings, item)]
+        paths = [source.fetch(offer, settings.source.folder, progress) for offer in offers(settings, item)]
         records = check_products(paths, settings.track)
         write_records(pipeline.layout.s1_products(day), records)
         return dg.MaterializeResult(

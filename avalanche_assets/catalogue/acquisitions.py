@@ -22,9 +22,13 @@ FIELDS = (
     "absolute_orbit",
     "role",
     "season",
-    "complete",
+    "state",
+    "reason",
+    "version",
+    "size_bytes",
     "products",
 )
+STATES = ("complete", "incomplete", "offline", "withdrawn")
 ROLES = ("winter", "reference")
 
 
@@ -39,8 +43,13 @@ class Acquisition:
         absolute_orbit: Absolute orbit number, 0 when unknown.
         role: ``winter`` dates are searched for avalanches, ``reference`` dates are snow-free.
         season: ``2017-18``: the winter the date belongs to, or whose reference it serves.
-        complete: Whether its products abut in time; whether they cover the area is not checked here.
-        products: File names of its products.
+        state: ``complete``; ``incomplete`` where slices are missing; ``offline`` where products have to be
+            ordered from a long-term archive first; ``withdrawn`` where the source took all products back.
+        products: Names of its products in order of time; none when withdrawn.
+        reason: Why it is not complete, or what was not checked; empty when there is nothing to say.
+        version: Changes with the products: late, replaced and withdrawn ones give another one; empty for
+            ready-made rasters.
+        size_bytes: Of all products together, 0 when unknown.
     """
 
     date: date
@@ -49,8 +58,35 @@ class Acquisition:
     absolute_orbit: int
     role: str
     season: str
-    complete: bool
+    state: str
     products: tuple[str, ...]
+    reason: str = ""
+    version: str = ""
+    size_bytes: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all slices are there and at hand."""
+        return self.state == "complete"
+
+
+@dataclass(frozen=True)
+class PendingAcquisition:
+    """A date of which slices are still to come, not yet in the catalogue.
+
+    Attributes:
+        date: UTC date.
+        platform: ``S1A`` to ``S1D``.
+        absolute_orbit: Absolute orbit number.
+        reason: What is missing.
+        due: When it is taken as it is, UTC.
+    """
+
+    date: date
+    platform: str
+    absolute_orbit: int
+    reason: str
+    due: datetime
 
 
 @dataclass(frozen=True)
@@ -59,11 +95,13 @@ class SourceListing:
 
     Attributes:
         acquisitions: In order of date.
-        dropped: Duplicates passed over, with the reason.
+        dropped: Duplicates and other passes of a date passed over, with the reason.
+        pending: Dates that wait for late slices, in order of date.
     """
 
     acquisitions: tuple[Acquisition, ...]
     dropped: tuple[Dropped, ...] = ()
+    pending: tuple[PendingAcquisition, ...] = ()
 
 
 def season_of(day: date) -> str:
@@ -156,7 +194,10 @@ def write_catalogue(path: Path, acquisitions: Iterable[Acquisition]) -> None:
                 item.absolute_orbit,
                 item.role,
                 item.season,
-                str(item.complete).lower(),
+                item.state,
+                item.reason,
+                item.version,
+                item.size_bytes,
                 " ".join(item.products),
             ]
         )
@@ -176,13 +217,20 @@ def _parse(row: dict[str, str], where: str) -> Acquisition:
             int(row["absolute_orbit"]),
             row["role"],
             row["season"],
-            row["complete"] == "true",
+            row["state"],
             tuple(row["products"].split()),
+            row["reason"],
+            row["version"],
+            int(row["size_bytes"]),
         )
     except (TypeError, ValueError) as error:
         raise CatalogueError(f"{where}: {error}; materialise acquisition_catalogue again") from error
-    if acquisition.role not in ROLES:
-        raise CatalogueError(f"{where}: role {acquisition.role!r} is not one of {ROLES}")
+    for field, value, known in (
+        ("role", acquisition.role, ROLES),
+        ("state", acquisition.state, STATES),
+    ):
+        if value not in known:
+            raise CatalogueError(f"{where}: {field} {value!r} is not one of {known}")
     return acquisition
 
 

@@ -223,7 +223,7 @@ class _Strip:
 
 
 def _ordered(parts: Sequence[Floats]) -> Floats:
-    points = np.unique(np.concatenate(parts), axis=0)
+    points = np.concatenate(parts)
     return np.asarray(points[np.argsort(points[:, 1])])
 
 

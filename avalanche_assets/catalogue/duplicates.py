@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain, combinations
+from itertools import chain
 
 from avalanche_assets.catalogue.interface import ProductOffer
 
@@ -35,15 +35,6 @@ class Dropped:
 
     def __str__(self) -> str:
         return f"{self.name} passed over for {self.kept}: {self.reason}"
-
-
-def overlapping(candidates: Iterable[ProductOffer]) -> set[str]:
-    """Names of the products that overlap some other one."""
-    passes: dict[tuple[str, int], list[ProductOffer]] = defaultdict(list)
-    for candidate in candidates:
-        passes[candidate.orbit].append(candidate)
-    pairs = chain.from_iterable(combinations(products, 2) for products in passes.values())
-    return {item.name for pair in pairs if pair[0].overlaps(pair[1]) for item in pair}
 
 
 def resolve_duplicates(candidates: Iterable[ProductOffer]) -> tuple[list[ProductOffer], list[Dropped]]:

@@ -1,17 +1,17 @@
 """Products and orbit files that lie in local folders, as a catalogue.
 
-Names alone say what there is, so that one damaged file cannot hide the others. Manifests are read only where
-names overlap in time. Names tell neither direction nor footprint: both are checked when a product is opened.
+Names alone say what there is, so that one damaged file cannot hide the others. Manifests add the
+footprint and what tells duplicates apart. The direction is checked when a product is opened.
 """
 
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from avalanche_assets.catalogue.duplicates import overlapping
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery, Progress
 from avalanche_assets.catalogue.orbits import orbit_files
 from avalanche_assets.catalogue.product_name import ProductName
+from avalanche_assets.catalogue.products import size_of
 from avalanche_assets.errors import CatalogueError, SafeError
 from avalanche_assets.sentinel1.orbit_file import utc64
 from avalanche_assets.sentinel1.safe import SafeArchive
@@ -48,6 +48,7 @@ class LocalCatalogue:
                 stop=name.stop,
                 id=name.name,
                 cog=name.cog,
+                size_bytes=size_of(self._folder / name.name),
             )
             for name in names
             if name
@@ -56,9 +57,7 @@ class LocalCatalogue:
             and (query.start is None or name.start >= query.start)
             and (query.stop is None or name.start < query.stop)
         ]
-        doubtful = overlapping(offers)
-        detailed = (self._with_manifest(item) if item.name in doubtful else item for item in offers)
-        return sorted(detailed, key=lambda item: (item.start, item.name))
+        return sorted(map(self._with_manifest, offers), key=lambda item: (item.start, item.name))
 
     def withdrawn(self, query: ProductQuery, since: datetime) -> set[str]:
         """Nothing: what is not in the folder any more is not found any more."""
@@ -108,4 +107,5 @@ class LocalCatalogue:
             slice_number=manifest.slice_number,
             processed=manifest.processed,
             ipf_version=manifest.ipf_version,
+            footprint=manifest.footprint,
         )

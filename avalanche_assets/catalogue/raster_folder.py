@@ -41,8 +41,9 @@ def find_rasters(
             0,
             roles[instant.date()],
             season_of(instant.date()),
-            True,
+            "complete",
             (path.name,),
+            size_bytes=path.stat().st_size,
         )
         for instant, path in sorted(files.items())
     ]

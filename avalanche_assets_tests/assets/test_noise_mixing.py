@@ -32,7 +32,9 @@ def deployment(tmp_path):
     )
     pipeline = Pipeline(settings_file=str(settings))
     passes = tuple(
-        Acquisition(day, datetime.combine(day, OVERPASS, UTC), "S1B", 8510, role, "2017-18", True, ("A",))
+        Acquisition(
+            day, datetime.combine(day, OVERPASS, UTC), "S1B", 8510, role, "2017-18", "complete", ("A",)
+        )
         for day, role in ((REFERENCE[0], "reference"), (REFERENCE[1], "reference"), (WINTER, "winter"))
     )
     write_catalogue(pipeline.layout.acquisition_catalogue, passes)

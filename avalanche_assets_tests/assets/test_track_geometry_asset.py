@@ -49,7 +49,7 @@ class Deployment:
         self.layout = self.pipeline.layout
         passes = [
             Acquisition(day, datetime(day.year, day.month, day.day, 5, 36, tzinfo=UTC), "S1B", 8510, "winter",
-                        "2017-18", True, ("A",))
+                        "2017-18", "complete", ("A",))
             for day in DAYS
         ]  # fmt: skip
         catalogue = AcquisitionCatalogue(tuple(passes))

@@ -11,7 +11,7 @@ from avalanche_assets.settings import InventorySettings, Settings, SourceSetting
 def acquisition(text, role="winter"):
     day = date.fromisoformat(text)
     overpass = datetime(day.year, day.month, day.day, 5, 43, tzinfo=UTC)
-    return Acquisition(day, overpass, "S1A", 1, role, season_of(day), True, ())
+    return Acquisition(day, overpass, "S1A", 1, role, season_of(day), "complete", ())
 
 
 @pytest.fixture

@@ -26,8 +26,10 @@ def acquisition(day: str, role: str = "winter", season: str | None = None) -> Ac
         20011,
         role,
         season or season_of(parsed),
-        True,
+        "complete",
         (f"S1A_{day}_1.zip", f"S1A_{day}_2.zip"),
+        version="0123456789ab",
+        size_bytes=3_600_000_000,
     )
 
 
@@ -114,8 +116,9 @@ def test_written_catalogue_comes_back_in_order_of_date(tmp_path):
         0,
         "winter",
         "2017-18",
-        False,
+        "incomplete",
         (),
+        'no slice north of 45.9° N, "about" 18 s missing; gap of 25 s',
     )
     items = [acquisition("2018-01-10"), incomplete, acquisition("2017-09-06", role="reference")]
     write_catalogue(path, items)
@@ -137,7 +140,19 @@ def test_missing_catalogue_is_empty(tmp_path):
     assert read_catalogue(tmp_path / "none.csv").dates() == []
 
 
-GOOD = ["2018-01-04", "2018-01-04T05:35:12+00:00", "S1A", "20011", "winter", "2017-18", "true", "a b"]
+GOOD = [
+    "2018-01-04",
+    "2018-01-04T05:35:12+00:00",
+    "S1A",
+    "20011",
+    "winter",
+    "2017-18",
+    "complete",
+    "",
+    "ab12",
+    "9",
+    "a b",
+]
 
 
 def write_rows(path: Path, *rows: list[str], header=FIELDS) -> Path:
@@ -152,6 +167,8 @@ def write_rows(path: Path, *rows: list[str], header=FIELDS) -> Path:
         ("overpass", "", "line 3: Invalid isoformat string: ''"),
         ("absolute_orbit", "many", "line 3: invalid literal"),
         ("role", "summer", "line 3: role 'summer' is not one of"),
+        ("state", "true", "line 3: state 'true' is not one of"),
+        ("size_bytes", "", "line 3: invalid literal"),
     ],
 )
 def test_bad_row_is_named_with_its_line(field, value, message, tmp_path):
@@ -170,6 +187,13 @@ def test_short_row_is_named(tmp_path):
 def test_foreign_header_is_refused(tmp_path):
     path = write_rows(tmp_path / "catalogue.csv", header=("day", "orbit"))
     with pytest.raises(CatalogueError, match=r"header is \['day', 'orbit'\]"):
+        read_catalogue(path)
+
+
+def test_table_from_before_states_is_refused_with_the_remedy(tmp_path):
+    old = ("date", "overpass", "platform", "absolute_orbit", "role", "season", "complete", "products")
+    path = write_rows(tmp_path / "catalogue.csv", header=old)
+    with pytest.raises(CatalogueError, match="delete the file and materialise acquisition_catalogue"):
         read_catalogue(path)
 
 

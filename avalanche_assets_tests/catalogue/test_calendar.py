@@ -3,11 +3,11 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from avalanche_assets.catalogue.safe_folder import relative_orbit
 from hypothesis import given
 from hypothesis import strategies as st
 
 from avalanche_assets.catalogue.calendar import next_predicted, predicted_dates
-from avalanche_assets.catalogue.safe_folder import relative_orbit
 from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive
 from avalanche_assets.sentinel1.xml_fields import XmlNode
 from avalanche_assets.simulation.calendar import PASSES
@@ -129,10 +129,11 @@ def test_overpass_of_orbit_139_is_at_a_quarter_to_six():
     assert abs(found.instant - datetime(2018, 1, 3, 5, 43, 30, tzinfo=UTC)) < timedelta(minutes=2)
 
 
-def test_ascending_passes_over_the_alps_come_in_the_evening():
-    """Relative orbit 161 sees them around half past five in the evening."""
-    found = next_predicted(161, datetime(2018, 1, 1, tzinfo=UTC), "ASCENDING")
-    assert 17 <= found.instant.hour <= 18
+def test_known_ascending_pass_is_foretold():
+    """S1A orbit 4739 imaged 48.9 degrees north at 17:07:25, thus 45 degrees 64 seconds earlier."""
+    found = next_predicted(117, datetime(2015, 2, 22, 12, tzinfo=UTC), "ASCENDING")
+    assert (found.platform, found.absolute_orbit) == ("S1A", 4739)
+    assert abs(found.instant - datetime(2015, 2, 22, 17, 6, 21, tzinfo=UTC)) < timedelta(minutes=1)
 
 
 def test_orbits_later_in_the_cycle_fall_on_later_dates():

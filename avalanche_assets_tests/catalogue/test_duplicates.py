@@ -7,17 +7,21 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from local_source import list_folder
 
-from avalanche_assets.catalogue.duplicates import overlapping, resolve_duplicates
+from avalanche_assets.catalogue.duplicates import resolve_duplicates
 from avalanche_assets.catalogue.interface import ProductOffer
-from avalanche_assets.catalogue.safe_folder import list_safe_folder
-from avalanche_assets.settings import TrackSettings
 
 BEGIN = datetime(2023, 12, 7, 6, 46, 44, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
     return BEGIN + timedelta(seconds=seconds)
+
+
+def overlapping(offers) -> set[str]:
+    """Names of the products that overlap some other one."""
+    return {one.name for pair in permutations(offers, 2) if pair[0].overlaps(pair[1]) for one in pair}
 
 
 def product(name="a", first=0, seconds=25, **fields) -> ProductOffer:
@@ -162,7 +166,7 @@ def write_manifest(
 
 
 def names(folder):
-    listing = list_safe_folder(folder, TrackSettings(), (8, 9))
+    listing = list_folder(folder)
     (found,) = listing.acquisitions
     assert found.complete
     return found.products, {item.name: item.reason for item in listing.dropped}

@@ -80,4 +80,4 @@ def test_empty_folder_is_an_error_and_no_empty_catalogue(tmp_path):
         inventory=InventorySettings(corridors=tmp_path / "points.gpkg"),
     )
     with pytest.raises(CatalogueError, match="no GeoTIFF; put one there"):
-        list_source(settings)
+        list_source(settings, datetime(2026, 11, 26, tzinfo=UTC))

@@ -121,7 +121,7 @@ def test_repaired_product_is_taken(arrivals, tiny_season):
     broken = deployment.folder / "products" / good.name
     broken.unlink()
     broken.symlink_to(good)
-    assert deployment.materialise("check_products", TRUNCATED) == ""
+    assert deployment.materialise("fetch_products", TRUNCATED) == ""
 
 
 # A first run with damaged dates

@@ -17,7 +17,7 @@ INSTANT = timedelta(microseconds=1)
 
 
 def acquisition(overpass: datetime) -> Acquisition:
-    return Acquisition(overpass.date(), overpass, "S1A", 20000, "winter", "2017-18", True, ())
+    return Acquisition(overpass.date(), overpass, "S1A", 20000, "winter", "2017-18", "complete", ())
 
 
 PREVIOUS, CURRENT = acquisition(START), acquisition(START + SIX_DAYS)

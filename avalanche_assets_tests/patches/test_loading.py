@@ -32,7 +32,7 @@ def catalogue() -> AcquisitionCatalogue:
                 1,
                 "winter",
                 "2017-18",
-                True,
+                "complete",
                 (),
             )
             for day in DAYS

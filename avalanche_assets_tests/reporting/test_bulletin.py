@@ -173,7 +173,7 @@ def test_missing_measures_are_dashes(detections):
 
 
 def test_caveats_name_gap_incomplete_acquisition_and_wet_snow(detections):
-    late = replace(acquisition(SECOND), complete=False)
+    late = replace(acquisition(SECOND), state="incomplete")
     wet = detections.assign(wet_snow_fraction=0.6)
     text = " ".join(caveats(wet, count(wet), late, acquisition(date(2017, 12, 22))))
     assert "12 days lie between" in text

@@ -32,7 +32,7 @@ def season(browser, tmp_path_factory):
         build_definitions(settings).resolve_job_def("find_acquisitions").execute_in_process(instance=instance)
         definitions = build_definitions(settings)
         day = definitions.resolve_job_def("compute_sigma0").partitions_def.get_partition_keys()[0]
-        for job, partition in (("check_products", day), ("prepare_ground", None), ("compute_sigma0", day)):
+        for job, partition in (("fetch_products", day), ("prepare_ground", None), ("compute_sigma0", day)):
             definitions.resolve_job_def(job).execute_in_process(instance=instance, partition_key=partition)
     return SimpleNamespace(settings=settings, home=home, day=day)
 

@@ -3,22 +3,16 @@ import shutil
 from datetime import UTC, date, datetime
 
 import pytest
+from local_source import list_folder
 
 from avalanche_assets.catalogue.product_name import relative_orbit
-from avalanche_assets.catalogue.safe_folder import check_products, list_safe_folder, open_products
-from avalanche_assets.catalogue.sources import list_source
-from avalanche_assets.errors import CatalogueError, SafeError
+from avalanche_assets.catalogue.products import check_products, open_products
+from avalanche_assets.errors import CatalogueError, SafeError, TableError
+from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.safe import SafeArchive
-from avalanche_assets.settings import (
-    InventorySettings,
-    Settings,
-    SourceSettings,
-    TerrainSettings,
-    TrackSettings,
-)
+from avalanche_assets.settings import TrackSettings
 
 TRACK = TrackSettings()
-SNOW_FREE = (8, 9)
 SLICE_1 = "S1A_IW_GRDH_1SDV_20180103T054301_20180103T054326_019986_0220F0_1A2B"
 SLICE_2 = "S1A_IW_GRDH_1SDV_20180103T054326_20180103T054351_019986_0220F0_3C4D"
 SLICE_3 = "S1A_IW_GRDH_1SDV_20180103T054351_20180103T054416_019986_0220F0_5E6F"
@@ -34,7 +28,7 @@ def fill(folder, *names):
 
 
 def find(folder, *names):
-    return list(list_safe_folder(fill(folder, *names), TRACK, SNOW_FREE).acquisitions)
+    return list(list_folder(fill(folder, *names)).acquisitions)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +110,8 @@ def test_folders_and_zips_count(tmp_path, suffix):
     ],
 )
 def test_everything_else_is_passed_over(tmp_path, name):
-    assert find(tmp_path, name) == []
+    (found,) = find(tmp_path, name, f"{NEXT}.zip")
+    assert found.products == (f"{NEXT}.zip",)
 
 
 def test_missing_slice_in_the_middle_makes_an_acquisition_incomplete(tmp_path):
@@ -127,49 +122,75 @@ def test_missing_slice_in_the_middle_makes_an_acquisition_incomplete(tmp_path):
     assert len(found.products) == 3
 
 
+def test_late_slice_changes_state_and_version_of_its_date(tmp_path):
+    (before,) = find(tmp_path, f"{SLICE_1}.zip", f"{SLICE_3}.zip")
+    assert (before.state, before.reason) == (
+        "incomplete",
+        f"gap of 25 s between {SLICE_1}.zip and {SLICE_3}.zip; coverage of the area was not checked: "
+        f"no footprint of {SLICE_1}.zip, {SLICE_3}.zip",
+    )
+    (after,) = find(tmp_path, f"{SLICE_2}.zip")
+    assert (after.state, after.date) == ("complete", before.date)
+    assert after.version != before.version
+    assert find(tmp_path) == [after]
+
+
+def test_size_of_an_acquisition_is_that_of_its_files(tmp_path):
+    fill(tmp_path, f"{SLICE_1}.zip", f"{SLICE_2}.SAFE")
+    (tmp_path / f"{SLICE_1}.zip").write_bytes(b"12345")
+    (tmp_path / f"{SLICE_2}.SAFE").unlink()
+    (tmp_path / f"{SLICE_2}.SAFE" / "measurement").mkdir(parents=True)
+    (tmp_path / f"{SLICE_2}.SAFE" / "measurement" / "a.tiff").write_bytes(b"123")
+    assert find(tmp_path)[0].size_bytes == 8
+
+
 def test_product_unzipped_beside_its_zip_counts_once(tmp_path):
     (found,) = find(tmp_path, f"{SLICE_1}.SAFE", f"{SLICE_1}.SAFE.zip", f"{SLICE_2}.SAFE.zip")
     assert found.products == (f"{SLICE_1}.SAFE", f"{SLICE_2}.SAFE.zip")
     assert found.complete
 
 
-def test_two_platforms_on_one_date_are_refused_by_name(tmp_path):
+def test_of_two_platforms_on_one_date_the_earlier_pass_is_kept_and_the_other_told(tmp_path):
     other = NEXT.replace("20180109", "20180103")
-    with pytest.raises(CatalogueError, match=r"S1A.*S1B.*on 2018-01-03.*move the others out"):
-        find(tmp_path, f"{SLICE_1}.zip", f"{other}.zip")
+    listing = list_folder(fill(tmp_path, f"{SLICE_1}.zip", f"{other}.zip"))
+    (found,) = listing.acquisitions
+    assert found.products == (f"{other}.zip",)
+    assert [item.name for item in listing.dropped] == [f"{SLICE_1}.zip"]
+    assert "second pass on 2018-01-03, of S1A" in listing.dropped[0].reason
 
 
 def test_missing_folder_names_the_setting(tmp_path):
     with pytest.raises(CatalogueError, match=r"none: folder not found; set source\.folder"):
-        list_safe_folder(tmp_path / "none", TRACK, SNOW_FREE)
+        list_folder(tmp_path / "none")
 
 
 def test_source_without_any_product_of_the_track_is_an_error(tmp_path):
-    settings = Settings(
-        data_root=tmp_path,
-        track=TrackSettings(relative_orbit=66),
-        source=SourceSettings(folder=fill(tmp_path, f"{SLICE_1}.zip")),
-        terrain=TerrainSettings(dem=tmp_path / "dem.tif", vertical_datum="ellipsoidal"),
-        inventory=InventorySettings(corridors=tmp_path / "c.gpkg", events=tmp_path / "e.csv"),
-    )
+    fill(tmp_path, f"{SLICE_1}.zip")
     with pytest.raises(CatalogueError, match="no IW GRDH 1SDV product of relative orbit 66"):
-        list(list_source(settings).acquisitions)
+        list_folder(tmp_path, TrackSettings(relative_orbit=66))
 
 
 # What is inside the products
 
 
+def paths(folder, found):
+    return [folder / name for name in found.products]
+
+
 def test_damaged_product_is_met_only_when_its_date_is_checked(tmp_path):
     found, _ = find(tmp_path, f"{SLICE_1}.SAFE.zip", f"{NEXT}.SAFE.zip")
     with pytest.raises(SafeError, match=rf"{SLICE_1}.*not a complete zip"):
-        check_products(tmp_path, found, TRACK)
+        check_products(paths(tmp_path, found), TRACK)
 
 
 def test_product_that_has_gone_is_named(tmp_path):
-    (found,) = find(tmp_path, f"{SLICE_1}.SAFE.zip")
-    (tmp_path / f"{SLICE_1}.SAFE.zip").unlink()
     with pytest.raises(SafeError, match=rf"{SLICE_1}\.SAFE\.zip: no such product"):
-        open_products(tmp_path, found)
+        check_products([tmp_path / f"{SLICE_1}.SAFE.zip"], TRACK)
+
+
+def test_date_whose_products_were_not_checked_names_the_step(tmp_path):
+    with pytest.raises(TableError, match=r"products\.json: no record of checked products.*s1_products"):
+        open_products(tmp_path / "products.json")
 
 
 def test_real_product_is_found_and_refused_for_its_missing_pixels(real_data, tmp_path):
@@ -179,9 +200,9 @@ def test_real_product_is_found_and_refused_for_its_missing_pixels(real_data, tmp
         pytest.skip(f"no {name}")
     shutil.copy(real_data / "safe" / name, tmp_path)
     track = TrackSettings(relative_orbit=168)
-    (found,) = list_safe_folder(tmp_path, track, SNOW_FREE).acquisitions
-    (product,) = open_products(tmp_path, found)
+    (found,) = list_folder(tmp_path, track).acquisitions
+    product = Product.open(tmp_path / found.products[0])
     assert (product.platform, product.absolute_orbit) == (found.platform, found.absolute_orbit)
     assert abs((product.start - found.overpass).total_seconds()) < 1
     with pytest.raises(SafeError, match=name):
-        check_products(tmp_path, found, track)
+        check_products([tmp_path / name], track)
