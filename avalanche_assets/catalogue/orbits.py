@@ -57,11 +57,19 @@ def best_orbit_file(
     Raises:
         OrbitError: No such folder.
     """
+    return max(orbit_files(folder, platform, start, stop), key=_merit, default=None)
+
+
+def orbit_files(folder: Path, platform: str, start: np.datetime64, stop: np.datetime64) -> list[OrbitFile]:
+    """All files of the platform that by their names cover the images; arguments as `best_orbit_file`.
+
+    Raises:
+        OrbitError: No such folder.
+    """
     if not folder.is_dir():
         raise OrbitError(f"{folder}: folder not found; make it or take source.orbits out of the settings")
     named = (OrbitFile.named(path) for path in folder.rglob("S1*"))
-    suitable = [file for file in named if file and file.platform == platform and file.covers(start, stop)]
-    return max(suitable, key=_merit, default=None)
+    return [file for file in named if file and file.platform == platform and file.covers(start, stop)]
 
 
 def pass_orbit(products: Sequence[Product], folder: Path | None) -> PassOrbit:

@@ -5,11 +5,10 @@ when its products are checked. Manifests are read only where names overlap in ti
 """
 
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,8 +18,9 @@ from avalanche_assets.catalogue.acquisitions import (
     roles_by_month,
 )
 from avalanche_assets.catalogue.completeness import check_slices
-from avalanche_assets.catalogue.duplicates import overlapping, resolve_duplicates
-from avalanche_assets.catalogue.interface import ProductOffer
+from avalanche_assets.catalogue.duplicates import resolve_duplicates
+from avalanche_assets.catalogue.interface import LonLatBounds, ProductOffer, ProductQuery
+from avalanche_assets.catalogue.local import LocalCatalogue
 from avalanche_assets.catalogue.registration import acquisition_of
 from avalanche_assets.errors import CatalogueError, SafeError
 from avalanche_assets.sentinel1.product import Product
@@ -28,10 +28,7 @@ from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive
 from avalanche_assets.settings import TrackSettings
 
 _LOGGER = logging.getLogger(__name__)
-_NAME = re.compile(
-    r"^(S1[A-D])_IW_GRDH_1SDV_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}(_COG)?"
-    r"\.(SAFE|zip|SAFE\.zip)$"
-)
+_WHOLE_EARTH = (-180.0, -90.0, 180.0, 90.0)
 
 
 @dataclass(frozen=True)
@@ -61,51 +58,26 @@ class ProductRecord:
     stop: datetime
 
 
-def relative_orbit(platform: str, absolute_orbit: int) -> int:
-    """Relative orbit of an absolute one.
-
-    Source: repeat cycle of 175 orbits with the offsets of each platform; S1C moved its offset in June 2026.
-    """
-    offset = {"S1A": 73, "S1B": 27, "S1C": 172 if absolute_orbit <= 8018 else 99, "S1D": 42}[platform]
-    return (absolute_orbit - offset) % 175 + 1
-
-
-def list_safe_folder(folder: Path, track: TrackSettings, reference_months: Iterable[int]) -> SourceListing:
+def list_safe_folder(
+    folder: Path, track: TrackSettings, reference_months: Iterable[int], area: LonLatBounds | None = None
+) -> SourceListing:
     """Acquisitions of the track whose IW GRDH 1SDV products lie in `folder`, in order of date.
 
     Of products that show the same ground one is kept (`resolve_duplicates`); the others are logged.
+    With an area, footprints are read from the manifests and an acquisition has to cover it within the swath.
 
     Raises:
         CatalogueError: No such folder, or two platforms on one date.
     """
-    if not folder.is_dir():
-        raise CatalogueError(f"{folder}: folder not found; set source.folder in the settings")
-    matches = (_NAME.match(path.name) for path in folder.iterdir())
-    offered = [
-        ProductOffer(
-            match[0],
-            match[1],
-            int(match[4]),
-            _instant(match[2]),
-            _instant(match[3]),
-            id=match[0],
-            cog=bool(match[5]),
-            size_bytes=_size(folder / match[0]),
-        )
-        for match in matches
-        if match and relative_orbit(match[1], int(match[4])) == track.relative_orbit
-    ]
-    doubtful = overlapping(offered)
-    kept, dropped = resolve_duplicates(
-        _with_manifest(item, folder) if item.name in doubtful else item for item in offered
-    )
+    query = ProductQuery(track.relative_orbit, track.direction, _WHOLE_EARTH)
+    kept, dropped = resolve_duplicates(LocalCatalogue(folder).search(query))
     for item in dropped:
         _LOGGER.warning("%s: %s", folder, item)
     products: dict[date, list[ProductOffer]] = defaultdict(list)
     for product in kept:
         products[product.start.date()].append(product)
     roles = roles_by_month(sorted(products), reference_months)
-    acquisitions = (_acquisition(day, products[day], roles[day], folder) for day in sorted(products))
+    acquisitions = (_acquisition(day, products[day], roles[day], folder, area) for day in sorted(products))
     return SourceListing(tuple(acquisitions), tuple(dropped))
 
 
@@ -156,22 +128,9 @@ def ipf_text(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]:02d}"
 
 
-def _with_manifest(candidate: ProductOffer, folder: Path) -> ProductOffer:
-    """A candidate with what its manifest says, or why it cannot be read."""
-    try:
-        manifest = SafeArchive.open(folder / candidate.name).manifest
-    except SafeError as error:
-        return replace(candidate, damage=str(error))
-    return replace(
-        candidate,
-        slice_number=manifest.slice_number,
-        processed=manifest.processed,
-        ipf_version=manifest.ipf_version,
-        footprint=manifest.footprint,
-    )
-
-
-def _acquisition(day: date, products: list[ProductOffer], role: str, folder: Path) -> Acquisition:
+def _acquisition(
+    day: date, products: list[ProductOffer], role: str, folder: Path, area: LonLatBounds | None
+) -> Acquisition:
     """One acquisition of products in order of time."""
     platforms = sorted({product.orbit for product in products})
     if len(platforms) > 1:
@@ -179,11 +138,18 @@ def _acquisition(day: date, products: list[ProductOffer], role: str, folder: Pat
             f"{folder}: products of {platforms} on {day}; one acquisition is one pass of one platform: "
             "move the others out of the folder"
         )
-    return acquisition_of(day, products, check_slices(products, None), role)
+    slices = [replace(item, size_bytes=_size(folder / item.name)) for item in products]
+    if area is not None:
+        slices = [replace(item, footprint=_footprint(folder / item.name)) for item in slices]
+    return acquisition_of(day, slices, check_slices(slices, area), role)
 
 
-def _instant(text: str) -> datetime:
-    return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+def _footprint(path: Path) -> str:
+    """From the manifest; empty when it cannot be read, which `check_products` tells for its own date."""
+    try:
+        return SafeArchive.open(path).manifest.footprint
+    except SafeError:
+        return ""
 
 
 def _size(path: Path) -> int:

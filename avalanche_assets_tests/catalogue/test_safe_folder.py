@@ -4,12 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from avalanche_assets.catalogue.safe_folder import (
-    check_products,
-    list_safe_folder,
-    open_products,
-    relative_orbit,
-)
+from avalanche_assets.catalogue.product_name import relative_orbit
+from avalanche_assets.catalogue.safe_folder import check_products, list_safe_folder, open_products
 from avalanche_assets.catalogue.sources import list_source
 from avalanche_assets.errors import CatalogueError, SafeError
 from avalanche_assets.sentinel1.safe import SafeArchive
@@ -150,6 +146,25 @@ def test_size_of_an_acquisition_is_that_of_its_files(tmp_path):
     (tmp_path / f"{SLICE_2}.SAFE" / "measurement").mkdir(parents=True)
     (tmp_path / f"{SLICE_2}.SAFE" / "measurement" / "a.tiff").write_bytes(b"123")
     assert find(tmp_path)[0].size_bytes == 8
+
+
+def test_coverage_is_checked_with_the_footprints_of_the_manifests(real_data, tmp_path):
+    """Two ascending slices from 48.8 to 52.2 degrees north."""
+    names = sorted(path.name for path in (real_data / "safe").glob("S1A_IW_GRDH_1SDV_20150222*.zip"))
+    if len(names) != 2:
+        pytest.skip(f"no pair of slices in {real_data / 'safe'}")
+    for name in names:
+        shutil.copy(real_data / "safe" / name, tmp_path)
+    track, area = TrackSettings(relative_orbit=117, direction="ASCENDING"), (9.0, 49.5, 12.0, 51.5)
+    (both,) = list_safe_folder(tmp_path, track, SNOW_FREE, area).acquisitions
+    assert (both.state, both.reason) == ("complete", "")
+    (tmp_path / names[0]).unlink()
+    (one,) = list_safe_folder(tmp_path, track, SNOW_FREE, area).acquisitions
+    assert one.reason == "no slice south of 50.5° N: about 19 s missing at the start"
+    (tmp_path / names[1]).write_bytes(b"truncated")
+    (damaged,) = list_safe_folder(tmp_path, track, SNOW_FREE, area).acquisitions
+    assert damaged.complete
+    assert damaged.reason == f"coverage of the area was not checked: no footprint of {names[1]}"
 
 
 def test_product_unzipped_beside_its_zip_counts_once(tmp_path):
