@@ -70,7 +70,6 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
 
         Partitions are built from this table; when it grows, the code location reloads itself.
         """
-        from avalanche_assets.catalogue.silence import silence_warning
         from avalanche_assets.catalogue.sources import list_source
 
         settings, now = pipeline.settings, datetime.now(UTC)
@@ -84,10 +83,6 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
                 context.log.warning(f"{item.date}: {item.state}: {item.reason}")
         found = {item.date for item in listing.acquisitions}
         reloaded = code_location.reload() if found != known.keys() else False
-        warning = ""
-        if settings.source.remote:
-            track = settings.track
-            warning = silence_warning(listing.acquisitions, track.relative_orbit, track.direction, now)
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(pipeline.layout.acquisition_catalogue),
@@ -97,10 +92,10 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
             },
             check_results=[
                 dg.AssetCheckResult(
-                    passed=not warning,
+                    passed=not listing.warning,
                     severity=dg.AssetCheckSeverity.WARN,
                     check_name="new_dates_arrive",
-                    description=warning or None,
+                    description=listing.warning or None,
                 )
             ],
             data_version=data_version(*listing.acquisitions),

@@ -97,11 +97,13 @@ class SourceListing:
         acquisitions: In order of date.
         dropped: Duplicates and other passes of a date passed over, with the reason.
         pending: Dates that wait for late slices, in order of date.
+        warning: What an operator should know of the source; empty when there is nothing to say.
     """
 
     acquisitions: tuple[Acquisition, ...]
     dropped: tuple[Dropped, ...] = ()
     pending: tuple[PendingAcquisition, ...] = ()
+    warning: str = ""
 
 
 def season_of(day: date) -> str:

@@ -114,6 +114,11 @@ def season_spans(season: str, reference_months: Iterable[int]) -> list[tuple[dat
     return [(_begin(*run[0]), _begin(run[-1][0] + run[-1][1] // 12, run[-1][1] % 12 + 1)) for run in spans]
 
 
+def in_season(day: date, reference_months: Iterable[int]) -> bool:
+    """Whether acquisitions of a day serve as winter or reference dates; others are neither listed nor fetched."""
+    return day.month in {*WINTER_MONTHS, *reference_months}
+
+
 def season_outlook(
     season: str,
     ledger: Ledger,

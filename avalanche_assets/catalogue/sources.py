@@ -8,14 +8,17 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from filelock import FileLock
+
 from avalanche_assets.area import area_of_interest
 from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing, season_of
 from avalanche_assets.catalogue.interface import Catalogue, ProductOffer, ProductQuery
 from avalanche_assets.catalogue.ledger import Ledger, list_span, poll, read_ledger, scope_of, write_ledger
 from avalanche_assets.catalogue.products import is_here
 from avalanche_assets.catalogue.raster_folder import find_rasters
-from avalanche_assets.catalogue.registration import WAIT, acquisitions_of, offers_of
-from avalanche_assets.catalogue.season import SeasonOutlook, season_outlook, season_spans
+from avalanche_assets.catalogue.registration import acquisitions_of, offers_of
+from avalanche_assets.catalogue.season import SeasonOutlook, in_season, season_outlook, season_spans
+from avalanche_assets.catalogue.silence import silence_warning
 from avalanche_assets.errors import CatalogueError
 from avalanche_assets.settings import Settings
 
@@ -59,23 +62,22 @@ def list_source(settings: Settings, now: datetime, season: str | None = None) ->
     Raises:
         CatalogueError: The source cannot answer or holds nothing; the message names folder, host or file.
     """
-    months, source = settings.season.reference_months, settings.source
+    source, track = settings.source, settings.track
     if source.kind == "raster_folder":
-        found = SourceListing(tuple(find_rasters(source.folder, months)))
+        found = SourceListing(tuple(find_rasters(source.folder, settings.season.reference_months)))
+        wanted = "GeoTIFF"
     else:
-        ledger = _asked(settings, now, season)
-        write_ledger(settings.layout.source_ledger, ledger)
-        found = _registered(settings, ledger, now)
-        for item in found.dropped:
-            _LOGGER.warning("%s", item)
+        found = _registered(settings, _asked(settings, now, season), now)
+        wanted = f"IW GRDH 1SDV product of relative orbit {track.relative_orbit}"
     if not found.acquisitions and not found.pending:
         # An empty answer would wipe every known date out of the catalogue.
-        kind = "GeoTIFF" if source.kind == "raster_folder" else "IW GRDH 1SDV product"
-        track = f"relative orbit {settings.track.relative_orbit} {settings.track.direction}"
-        raise CatalogueError(
-            f"{source.folder if not source.remote else source.kind}: no {kind} of {track}; put one into "
-            "source.folder, list a season (avalanche season), or set [source] and [track]"
-        )
+        if source.remote:
+            remedy = "list a season with `avalanche season`, or set [source] and [track]"
+        else:
+            remedy = "put one there, or set source.folder or [track]"
+        raise CatalogueError(f"{source.kind if source.remote else source.folder}: no {wanted}; {remedy}")
+    for item in found.dropped:
+        _LOGGER.warning("%s", item)
     return found
 
 
@@ -83,8 +85,12 @@ def offers(settings: Settings, acquisition: Acquisition) -> list[ProductOffer]:
     """The products of a registered acquisition as the source offers them, in order of time.
 
     Raises:
-        CatalogueError: One is not on offer any more.
+        CatalogueError: None is on offer, or one is not any more.
     """
+    if not acquisition.products:
+        raise CatalogueError(
+            f"{acquisition.date}: {acquisition.reason}; nothing can be fetched for this date"
+        )
     return offers_of(_ledger(settings), acquisition)
 
 
@@ -107,18 +113,37 @@ def outlook(settings: Settings, season: str, now: datetime) -> SeasonOutlook:
 
 
 def _asked(settings: Settings, now: datetime, season: str | None) -> Ledger:
-    """What is known once the source has been asked."""
+    """What is known once the source has been asked; it is kept in the ledger."""
     catalogue, query = open_catalogue(settings), _query(settings)
-    if not settings.source.remote:
-        return list_span(Ledger(scope_of(settings.source.kind, query)), catalogue, query, now)
-    months = settings.season.reference_months
-    begin, _ = season_spans(season_of(now.date()), months)[0]
-    current = replace(query, start=begin)
-    ledger = read_ledger(settings.layout.source_ledger, settings.source.kind, current)
-    ledger = poll(ledger, catalogue, current, now)
-    for first, stop in season_spans(season, months) if season else ():
-        ledger = list_span(ledger, catalogue, replace(query, start=first, stop=stop), now)
+    kind, path = settings.source.kind, settings.layout.source_ledger
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two listings at a time would each write what only they found.
+    with FileLock(path.with_suffix(".lock")):
+        if settings.source.remote:
+            months = settings.season.reference_months
+            begin, _ = season_spans(season_of(now.date()), months)[0]
+            current = replace(query, start=begin)
+            ledger = poll(read_ledger(path, kind, current), catalogue, current, now)
+            for first, stop in season_spans(season, months) if season else ():
+                ledger = list_span(ledger, catalogue, replace(query, start=first, stop=stop), now)
+        else:
+            ledger = list_span(Ledger(scope_of(kind, query)), catalogue, query, now)
+        write_ledger(path, ledger)
     return ledger
+
+
+def _registered(settings: Settings, ledger: Ledger, now: datetime) -> SourceListing:
+    months, area, track = settings.season.reference_months, area_of_interest(settings), settings.track
+    if not settings.source.remote:
+        # Nothing more comes into a folder by itself: its dates are taken as they are.
+        return acquisitions_of(ledger, area, months, now, timedelta(0))
+    found = acquisitions_of(ledger, area, months, now)
+    return SourceListing(
+        tuple(item for item in found.acquisitions if in_season(item.date, months)),
+        found.dropped,
+        tuple(item for item in found.pending if in_season(item.date, months)),
+        silence_warning(found.acquisitions, track.relative_orbit, track.direction, now),
+    )
 
 
 def _ledger(settings: Settings) -> Ledger:
@@ -128,10 +153,3 @@ def _ledger(settings: Settings) -> Ledger:
 def _query(settings: Settings) -> ProductQuery:
     track = settings.track
     return ProductQuery(track.relative_orbit, track.direction, area_of_interest(settings))
-
-
-def _registered(settings: Settings, ledger: Ledger, now: datetime) -> SourceListing:
-    # Nothing more is coming into a folder by itself: its dates are taken as they are.
-    wait = WAIT if settings.source.remote else timedelta(0)
-    months = settings.season.reference_months
-    return acquisitions_of(ledger, area_of_interest(settings), months, now, wait)

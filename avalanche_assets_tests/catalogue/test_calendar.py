@@ -3,11 +3,11 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from avalanche_assets.catalogue.safe_folder import relative_orbit
 from hypothesis import given
 from hypothesis import strategies as st
 
 from avalanche_assets.catalogue.calendar import next_predicted, predicted_dates
+from avalanche_assets.catalogue.product_name import relative_orbit
 from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive
 from avalanche_assets.sentinel1.xml_fields import XmlNode
 from avalanche_assets.simulation.calendar import PASSES

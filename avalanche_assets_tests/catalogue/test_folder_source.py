@@ -144,6 +144,25 @@ def test_size_of_an_acquisition_is_that_of_its_files(tmp_path):
     assert find(tmp_path)[0].size_bytes == 8
 
 
+def test_coverage_is_checked_with_the_footprints_of_the_manifests(real_data, tmp_path):
+    """Two ascending slices from 48.8 to 52.2 degrees north."""
+    names = sorted(path.name for path in (real_data / "safe").glob("S1A_IW_GRDH_1SDV_20150222*.zip"))
+    if len(names) != 2:
+        pytest.skip(f"no pair of slices in {real_data / 'safe'}")
+    for name in names:
+        shutil.copy(real_data / "safe" / name, tmp_path)
+    track, area = TrackSettings(relative_orbit=117, direction="ASCENDING"), (9.0, 49.5, 12.0, 51.5)
+    (both,) = list_folder(tmp_path, track, area).acquisitions
+    assert (both.state, both.reason) == ("complete", "")
+    (tmp_path / names[0]).unlink()
+    (one,) = list_folder(tmp_path, track, area).acquisitions
+    assert one.reason == "no slice south of 50.5° N: about 19 s missing at the start"
+    (tmp_path / names[1]).write_bytes(b"truncated")
+    (damaged,) = list_folder(tmp_path, track, area).acquisitions
+    assert damaged.complete
+    assert damaged.reason == f"coverage of the area was not checked: no footprint of {names[1]}"
+
+
 def test_product_unzipped_beside_its_zip_counts_once(tmp_path):
     (found,) = find(tmp_path, f"{SLICE_1}.SAFE", f"{SLICE_1}.SAFE.zip", f"{SLICE_2}.SAFE.zip")
     assert found.products == (f"{SLICE_1}.SAFE", f"{SLICE_2}.SAFE.zip")

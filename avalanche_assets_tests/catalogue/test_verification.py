@@ -6,15 +6,15 @@ import os
 
 import numpy as np
 import pytest
+from local_source import list_folder
 from loopback.fake_cdse import ranged
 from loopback.server import Fault, LoopbackServer
 from sentinel1.tiny_safe import write_tiny_safe
 
 from avalanche_assets.catalogue.http_service import HttpService, Remote
-from avalanche_assets.catalogue.safe_folder import list_safe_folder
 from avalanche_assets.catalogue.verification import fetch_product, is_verified, note_of, read_note
 from avalanche_assets.errors import CatalogueError
-from avalanche_assets.settings import TrackSettings, TransferSettings
+from avalanche_assets.settings import TransferSettings
 
 QUICK = TransferSettings(attempts=3, first_wait_s=0, longest_wait_s=0, stalled_s=1, keep_free_gb=0)
 NAME = "S1B_IW_GRDH_1SDV_20171203T054300_20171203T054325_008565_0FFFFF_0001"
@@ -132,6 +132,6 @@ def test_a_file_of_another_size_than_the_catalogue_s_is_not_verified(fetch, cont
 def test_notes_and_parts_do_not_show_in_the_folder_s_listing(fetch, tmp_path):
     path = fetch()
     (tmp_path / f".{path.name}.part").write_bytes(b"x")
-    listed = list_safe_folder(tmp_path, TrackSettings(), (8, 9))
+    listed = list_folder(tmp_path)
     assert [acquisition.products for acquisition in listed.acquisitions] == [(path.name,)]
     assert listed.dropped == ()

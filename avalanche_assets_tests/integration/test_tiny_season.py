@@ -3,7 +3,6 @@
 import re
 import shutil
 import zipfile
-from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -11,12 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import rasterio
+from local_source import list_folder
 from scipy import ndimage
 from shapely.geometry import Point, box
 from sklearn.metrics import roc_auc_score
 from tiny_truth import Truth
 from typer.testing import CliRunner
 
+from avalanche_assets.area import area_of_interest
 from avalanche_assets.automation.stages import STAGES
 from avalanche_assets.catalogue.products import open_products
 from avalanche_assets.cli import app
@@ -27,6 +28,7 @@ from avalanche_assets.patches.cutting import wanted_squares
 from avalanche_assets.rasters import read_bands, read_grid
 from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
 from avalanche_assets.sentinel1.orbit import Orbit
+from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.tables import (
     ANOMALY_SCORES,
