@@ -115,7 +115,7 @@ def season_spans(season: str, reference_months: Iterable[int]) -> list[tuple[dat
 
 
 def in_season(day: date, reference_months: Iterable[int]) -> bool:
-    """Whether acquisitions of a day serve as winter or reference dates; others are neither listed nor fetched."""
+    """Whether acquisitions of a day serve as winter or reference dates."""
     return day.month in {*WINTER_MONTHS, *reference_months}
 
 

@@ -88,9 +88,7 @@ def offers(settings: Settings, acquisition: Acquisition) -> list[ProductOffer]:
         CatalogueError: None is on offer, or one is not any more.
     """
     if not acquisition.products:
-        raise CatalogueError(
-            f"{acquisition.date}: {acquisition.reason}; nothing can be fetched for this date"
-        )
+        raise CatalogueError(f"{acquisition.date}: {acquisition.reason}; there is nothing to fetch")
     return offers_of(_ledger(settings), acquisition)
 
 

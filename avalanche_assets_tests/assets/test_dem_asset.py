@@ -51,7 +51,7 @@ def test_heights_of_tiles_are_ellipsoidal_and_their_origin_is_told(tmp_path, cap
     assert (metadata["tiles"], metadata["tiles fetched now"], metadata["tiles not there"]) == (1, 1, "none")
     assert metadata["bytes of tiles"] == len(bucket.files[path])
     assert str(metadata["retrieved"]).endswith("UTC")
-    assert "Copernicus_DSM_COG_10_N45_00_E006_00_DEM.tif: 0.0 of 0.0 MB" in log
+    assert "Copernicus_DSM_COG_10_N45_00_E006_00_DEM.tif: 0 of 0 MB" in log
     assert again["tiles fetched now"] == 0
 
 
