@@ -92,6 +92,15 @@ CLAIMS = [
     Claim(
         "acquisition on the full swath vs reading its rasters", "swath", "read", "acquisition", 8, "wall", 4
     ),
+    Claim(
+        "download of 500 MB from this machine, MD5 checked and flushed, vs curl",
+        "download",
+        "curl",
+        "single",
+        1.25,
+        "wall",
+    ),
+    Claim("... vs curl, then sync and md5sum", "download", "curl_sync_md5sum", "single", 1, "wall"),
 ]
 
 
@@ -182,7 +191,8 @@ def _measure(task: str, file: Path, environment: dict[str, str] | None = None) -
     answer = json.loads(run.stdout.splitlines()[-1])
     if "missing" in answer:
         print(
-            f"{task}: package {answer['missing']} is not installed; make bench installs it", file=sys.stderr
+            f"{task}: {answer['missing']} is not installed; make bench installs Python packages",
+            file=sys.stderr,
         )
         return None
     return Result(**answer)

@@ -19,7 +19,8 @@ from avalanche_assets.catalogue.part_file import PartFile, only_writer
 from avalanche_assets.errors import AvalancheError, CatalogueError
 from avalanche_assets.settings import TransferSettings
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
+"""Large enough to cost little each, small enough to be in the processor's cache when they are digested."""
 ADVANCE_BYTES = 1 << 20
 """A try that brings so much counts as progress: tries are counted anew."""
 RESTARTS = 2

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from avalanche_assets.errors import CatalogueError
+
+MAX_PENDING = 8
+"""Chunks that may wait for their digest; more would only fill memory."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -89,27 +93,25 @@ class PartFile:
 
 
 class _StreamDigest:
-    """MD5 of a stream, worked out beside it: one chunk is digested while the next one arrives."""
+    """MD5 of a stream, worked out beside it: chunks are digested while the next ones arrive."""
 
     def __init__(self) -> None:
         self._md5 = _md5()
         self._worker = ThreadPoolExecutor(1)
-        self._pending: Future[None] | None = None
+        self._pending: deque[Future[None]] = deque()
 
     def update(self, chunk: bytes) -> None:
-        self._settle()
-        self._pending = self._worker.submit(self._md5.update, chunk)
+        if len(self._pending) == MAX_PENDING:
+            self._pending.popleft().result()
+        self._pending.append(self._worker.submit(self._md5.update, chunk))
 
     def hexdigest(self) -> str:
-        self._settle()
+        while self._pending:
+            self._pending.popleft().result()
         return self._md5.hexdigest()
 
     def close(self) -> None:
         self._worker.shutdown()
-
-    def _settle(self) -> None:
-        if self._pending:
-            self._pending.result()
 
 
 @contextmanager

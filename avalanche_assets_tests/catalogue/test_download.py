@@ -1,8 +1,6 @@
 """One download and each thing that can go wrong with it."""
 
-import errno
 import hashlib
-import os
 import random
 import shutil
 import threading
@@ -11,6 +9,7 @@ from collections import namedtuple
 
 import pytest
 from loopback.fake_cdse import ranged
+from loopback.full_disk import fill_disk_after
 from loopback.server import Answer, Fault, LoopbackServer
 
 from avalanche_assets.catalogue import download
@@ -210,29 +209,8 @@ def test_room_that_others_take_meanwhile_ends_the_download(server, tmp_path, mon
 
 
 def test_a_full_disk_is_an_error_at_once_and_keeps_what_fits(server, tmp_path, monkeypatch):
-    real_write = download.PartFile.append
-
-    class FullAfter:
-        def __init__(self, file, room):
-            self.file, self.room = file, room
-
-        def write(self, data):
-            if not self.room:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            written = self.file.write(data[: self.room])
-            self.room -= written
-            return written
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-    def append(part, chunk):
-        if not isinstance(part._file, FullAfter):
-            part._file = FullAfter(part._file, 1_234_567)
-        real_write(part, chunk)
-
     with monkeypatch.context() as patch:
-        patch.setattr(download.PartFile, "append", append)
+        fill_disk_after(patch, 1_234_567)
         with pytest.raises(CatalogueError, match=r"No space left on device.*goes on after 1234567 bytes"):
             fetch(server, tmp_path)
     assert len(server.seen) == 1
