@@ -25,11 +25,11 @@ from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.sentinel1.slices import SliceStack
 from benchmarks.scene import Scene
-from benchmarks.transfer import curl, curl_sync_md5sum, download
+from benchmarks.transfer import curl, curl_md5sum, download, download_md5
 
 Work = Callable[[], int]
 
-__all__ = ["curl", "curl_sync_md5sum", "download"]  # Tasks are found by name in this module.
+__all__ = ["curl", "curl_md5sum", "download", "download_md5"]  # Tasks are found by name in this module.
 
 ROWS = 512
 WINDOW = 5000

@@ -87,7 +87,7 @@ class Download:
                 return final  # The process that was waited for has just put it there.
             wrong = None
             for _ in range(1 + RESTARTS):
-                with PartFile(self._folder, self._remote.name) as part:
+                with PartFile(self._folder, self._remote.name, digested=bool(self._remote.md5)) as part:
                     try:
                         self._fill(part)
                         self._verify(part, check)

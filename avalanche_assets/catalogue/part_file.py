@@ -27,18 +27,21 @@ class PartFile:
         size: Bytes so far.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, digested: bool = True) -> None:
+        """With `digested`, the MD5 is worked out while bytes arrive."""
         self.path = folder / f".{name}.part"
         self._final = folder / name
         self._file = self.path.open("ab", buffering=0)
         self.size = self._file.tell()
-        self._digest = _StreamDigest() if self.size == 0 else None
+        self._digested = digested
+        self._digest = _StreamDigest() if digested and self.size == 0 else None
 
     def append(self, chunk: bytes) -> None:
         """Adds bytes at the end.
 
         Raises:
-            CatalogueError: They cannot be written, e.g. because the disk is full.
+            CatalogueError: They cannot be written, e.g. because the disk is full; the part is of no more use
+                in this process.
         """
         rest = memoryview(chunk)
         try:
@@ -47,8 +50,6 @@ class PartFile:
                 self.size += written
                 rest = rest[written:]
         except OSError as error:
-            # What the digest has seen no longer equals what is on disk.
-            self._digest = None
             raise CatalogueError(
                 f"{self.path.parent}: cannot be written to ({error.strerror}); make room there, the next "
                 f"attempt goes on after {self.size} bytes"
@@ -59,7 +60,10 @@ class PartFile:
     def restart(self) -> None:
         """Forgets all bytes."""
         self._file.truncate(0)
-        self.size, self._digest = 0, _StreamDigest()
+        self.size = 0
+        if self._digest:
+            self._digest.close()
+        self._digest = _StreamDigest() if self._digested else None
 
     def md5(self) -> str:
         """Hexadecimal MD5 of the bytes so far; they are read again only if an earlier process began them."""

@@ -268,6 +268,26 @@ def test_others_wait_for_whoever_fetches_the_same_file(server, tmp_path):
     assert names(tmp_path) == [NAME]
 
 
+def test_connections_beyond_the_limit_of_the_account_wait_their_turn(server, tmp_path):
+    server.limits[PATH], server.pause_s = 2, 0.002
+    settings = QUICK.model_copy(update={"attempts": 50, "first_wait_s": 0.05, "longest_wait_s": 0.05})
+    service, results = HttpService(settings), []
+
+    def one(number):
+        remote = Remote(f"{server.url}{PATH}", f"{number}.zip", SIZE, MD5)
+        results.append(service.download(remote, tmp_path, lambda path: None, lambda transferred: None))
+
+    workers = [threading.Thread(target=one, args=(number,)) for number in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 6
+    assert all(path.read_bytes() == CONTENT for path in results)
+    assert server.most_at_once[PATH] > 2
+    assert server.served[PATH] == 6 * SIZE
+
+
 def test_an_earlier_file_of_that_name_stays_until_the_new_one_is_right(server, tmp_path):
     (tmp_path / NAME).write_bytes(b"earlier")
     server.faults[PATH].extend([Fault("flip")] * 3)

@@ -29,8 +29,8 @@ def fill_disk_after(patch: pytest.MonkeyPatch, room: int) -> None:
     """From now on, each part file takes `room` bytes and then says that no space is left."""
     real = PartFile.__init__
 
-    def limited(part, folder, name):
-        real(part, folder, name)
+    def limited(part, folder, name, digested=True):
+        real(part, folder, name, digested)
         part._file = _FullAfter(part._file, room)
 
     patch.setattr(PartFile, "__init__", limited)
