@@ -92,6 +92,9 @@ CLAIMS = [
     Claim(
         "acquisition on the full swath vs reading its rasters", "swath", "read", "acquisition", 8, "wall", 4
     ),
+    Claim("download of 500 MB from this machine vs curl", "download", "curl", "single", 1.25, "wall"),
+    Claim("... with MD5, vs curl, which has none", "download_md5", "curl", "single", 0, "wall"),
+    Claim("... with MD5, vs curl and then md5sum", "download_md5", "curl_md5sum", "single", 1, "wall"),
 ]
 
 
@@ -182,7 +185,8 @@ def _measure(task: str, file: Path, environment: dict[str, str] | None = None) -
     answer = json.loads(run.stdout.splitlines()[-1])
     if "missing" in answer:
         print(
-            f"{task}: package {answer['missing']} is not installed; make bench installs it", file=sys.stderr
+            f"{task}: {answer['missing']} is not installed; make bench installs Python packages",
+            file=sys.stderr,
         )
         return None
     return Result(**answer)

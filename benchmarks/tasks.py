@@ -1,7 +1,7 @@
 """The measurements, each run in a process of its own: `python -m benchmarks.tasks TASK SCENE.json`.
 
 A task prepares what the claim does not count (imports, opened metadata, compiled code, warmed up on one
-block) and returns the work to be timed, which returns how many pixels it served.
+block) and returns the work to be timed, which returns how many pixels (or bytes) it served.
 """
 
 import json
@@ -25,8 +25,11 @@ from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.sentinel1.slices import SliceStack
 from benchmarks.scene import Scene
+from benchmarks.transfer import curl, curl_md5sum, download, download_md5
 
 Work = Callable[[], int]
+
+__all__ = ["curl", "curl_md5sum", "download", "download_md5"]  # Tasks are found by name in this module.
 
 ROWS = 512
 WINDOW = 5000

@@ -19,7 +19,8 @@ from avalanche_assets.catalogue.part_file import PartFile, only_writer
 from avalanche_assets.errors import AvalancheError, CatalogueError
 from avalanche_assets.settings import TransferSettings
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
+"""Large enough to cost little each, small enough to be in the processor's cache when they are digested."""
 ADVANCE_BYTES = 1 << 20
 """A try that brings so much counts as progress: tries are counted anew."""
 RESTARTS = 2
@@ -86,7 +87,7 @@ class Download:
                 return final  # The process that was waited for has just put it there.
             wrong = None
             for _ in range(1 + RESTARTS):
-                with PartFile(self._folder, self._remote.name) as part:
+                with PartFile(self._folder, self._remote.name, digested=bool(self._remote.md5)) as part:
                     try:
                         self._fill(part)
                         self._verify(part, check)

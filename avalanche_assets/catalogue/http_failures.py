@@ -18,6 +18,14 @@ from avalanche_assets.errors import CatalogueError, OfflineError, RefusedError, 
 TRANSIENT_STATUSES = (408, 425, 429)
 """Besides 404 and 5xx: request timeout, too early, too many requests."""
 
+PASSING = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+"""Errors of a connection or an answer; the others of `requests` are about the request."""
+
 
 class AgainError(TransientError):
     """A failure that may pass.
@@ -78,9 +86,7 @@ def failure_of(error: Exception, url: str) -> CatalogueError:
             f"{where}: its TLS certificate cannot be verified; nothing was sent. Check the address and the "
             "clock; behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE to its certificate"
         )
-    if isinstance(
-        error, requests.TooManyRedirects | requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema
-    ):
+    if isinstance(error, requests.RequestException) and not isinstance(error, PASSING):
         return CatalogueError(f"{where}: it leads nowhere ({type(error).__name__}); check the address")
     return AgainError(f"{where}: {_reason(error)}")
 

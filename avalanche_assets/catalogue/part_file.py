@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from avalanche_assets.errors import CatalogueError
+
+MAX_PENDING = 8
+"""Chunks that may wait for their digest; more would only fill memory."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -23,18 +27,21 @@ class PartFile:
         size: Bytes so far.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, digested: bool = True) -> None:
+        """With `digested`, the MD5 is worked out while bytes arrive."""
         self.path = folder / f".{name}.part"
         self._final = folder / name
         self._file = self.path.open("ab", buffering=0)
         self.size = self._file.tell()
-        self._digest = _StreamDigest() if self.size == 0 else None
+        self._digested = digested
+        self._digest = _StreamDigest() if digested and self.size == 0 else None
 
     def append(self, chunk: bytes) -> None:
         """Adds bytes at the end.
 
         Raises:
-            CatalogueError: They cannot be written, e.g. because the disk is full.
+            CatalogueError: They cannot be written, e.g. because the disk is full; the part is of no more use
+                in this process.
         """
         rest = memoryview(chunk)
         try:
@@ -43,8 +50,6 @@ class PartFile:
                 self.size += written
                 rest = rest[written:]
         except OSError as error:
-            # What the digest has seen no longer equals what is on disk.
-            self._digest = None
             raise CatalogueError(
                 f"{self.path.parent}: cannot be written to ({error.strerror}); make room there, the next "
                 f"attempt goes on after {self.size} bytes"
@@ -55,7 +60,10 @@ class PartFile:
     def restart(self) -> None:
         """Forgets all bytes."""
         self._file.truncate(0)
-        self.size, self._digest = 0, _StreamDigest()
+        self.size = 0
+        if self._digest:
+            self._digest.close()
+        self._digest = _StreamDigest() if self._digested else None
 
     def md5(self) -> str:
         """Hexadecimal MD5 of the bytes so far; they are read again only if an earlier process began them."""
@@ -89,27 +97,25 @@ class PartFile:
 
 
 class _StreamDigest:
-    """MD5 of a stream, worked out beside it: one chunk is digested while the next one arrives."""
+    """MD5 of a stream, worked out beside it: chunks are digested while the next ones arrive."""
 
     def __init__(self) -> None:
         self._md5 = _md5()
         self._worker = ThreadPoolExecutor(1)
-        self._pending: Future[None] | None = None
+        self._pending: deque[Future[None]] = deque()
 
     def update(self, chunk: bytes) -> None:
-        self._settle()
-        self._pending = self._worker.submit(self._md5.update, chunk)
+        if len(self._pending) == MAX_PENDING:
+            self._pending.popleft().result()
+        self._pending.append(self._worker.submit(self._md5.update, chunk))
 
     def hexdigest(self) -> str:
-        self._settle()
+        while self._pending:
+            self._pending.popleft().result()
         return self._md5.hexdigest()
 
     def close(self) -> None:
         self._worker.shutdown()
-
-    def _settle(self) -> None:
-        if self._pending:
-            self._pending.result()
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """One download and each thing that can go wrong with it."""
 
-import errno
 import hashlib
-import os
 import random
 import shutil
 import threading
@@ -11,6 +9,7 @@ from collections import namedtuple
 
 import pytest
 from loopback.fake_cdse import ranged
+from loopback.full_disk import fill_disk_after
 from loopback.server import Answer, Fault, LoopbackServer
 
 from avalanche_assets.catalogue import download
@@ -210,29 +209,8 @@ def test_room_that_others_take_meanwhile_ends_the_download(server, tmp_path, mon
 
 
 def test_a_full_disk_is_an_error_at_once_and_keeps_what_fits(server, tmp_path, monkeypatch):
-    real_write = download.PartFile.append
-
-    class FullAfter:
-        def __init__(self, file, room):
-            self.file, self.room = file, room
-
-        def write(self, data):
-            if not self.room:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            written = self.file.write(data[: self.room])
-            self.room -= written
-            return written
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-    def append(part, chunk):
-        if not isinstance(part._file, FullAfter):
-            part._file = FullAfter(part._file, 1_234_567)
-        real_write(part, chunk)
-
     with monkeypatch.context() as patch:
-        patch.setattr(download.PartFile, "append", append)
+        fill_disk_after(patch, 1_234_567)
         with pytest.raises(CatalogueError, match=r"No space left on device.*goes on after 1234567 bytes"):
             fetch(server, tmp_path)
     assert len(server.seen) == 1
@@ -288,6 +266,26 @@ def test_others_wait_for_whoever_fetches_the_same_file(server, tmp_path):
     assert paths[0].read_bytes() == CONTENT
     assert server.served[PATH] == SIZE
     assert names(tmp_path) == [NAME]
+
+
+def test_connections_beyond_the_limit_of_the_account_wait_their_turn(server, tmp_path):
+    server.limits[PATH], server.pause_s = 2, 0.002
+    settings = QUICK.model_copy(update={"attempts": 50, "first_wait_s": 0.05, "longest_wait_s": 0.05})
+    service, results = HttpService(settings), []
+
+    def one(number):
+        remote = Remote(f"{server.url}{PATH}", f"{number}.zip", SIZE, MD5)
+        results.append(service.download(remote, tmp_path, lambda path: None, lambda transferred: None))
+
+    workers = [threading.Thread(target=one, args=(number,)) for number in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(results) == 6
+    assert all(path.read_bytes() == CONTENT for path in results)
+    assert server.most_at_once[PATH] > 2
+    assert server.served[PATH] == 6 * SIZE
 
 
 def test_an_earlier_file_of_that_name_stays_until_the_new_one_is_right(server, tmp_path):

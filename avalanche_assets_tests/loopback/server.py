@@ -7,6 +7,7 @@ are queued by path, and each request to the path takes the next one.
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections import Counter, defaultdict, deque
@@ -63,6 +64,15 @@ class Fault:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        # Clients that are killed or lose patience are what tests are about.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 Handler = Callable[[Request], Answer]
 TOO_MANY = Answer(429, b"Max session number 4 exceeded")
 
@@ -93,8 +103,7 @@ class LoopbackServer:
         self._under_way: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._released = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler_class())
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", 0), self._handler_class())
         self._scheme = "http"
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
