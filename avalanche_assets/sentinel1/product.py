@@ -29,6 +29,7 @@ from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.sentinel1.safe import (
     FILE_PATTERNS,
     POLARISATIONS,
+    Manifest,
     SafeArchive,
     require_supported,
     require_supported_name,
@@ -88,8 +89,9 @@ class Product:
             require_supported_name(name, archive.path)
         require_supported(archive.manifest, archive.path)
         member, _ = (archive.find("annotation", polarisation) for polarisation in POLARISATIONS)
-        file = f"{archive.path.name}/{member}"
+        file = archive.label(member)
         annotation = parse_annotation(archive.read(member), file)
+        _require_same_image(annotation, archive.manifest, file)
         if annotation.image.sample_spacing_m != HIGH_RESOLUTION_SPACING_M:
             raise SafeError(
                 f"{file}: samples are {annotation.image.sample_spacing_m:g} m apart, in high resolution "
@@ -186,7 +188,9 @@ class Product:
         """Whether both polarisations carry a usable noise annotation; raises `SafeError` when one lacks."""
         members = [self.archive.find("noise", polarisation) for polarisation in POLARISATIONS]
         return all(
-            parse_noise(self.archive.read(member), member, self.ipf_version, self.shape[1]).denoisable
+            parse_noise(
+                self.archive.read(member), self.archive.label(member), self.ipf_version, self.shape[1]
+            ).denoisable
             for member in members
         )
 
@@ -307,3 +311,14 @@ class Product:
         sample = self.ground_range.sample(time, slant_range)
         incidence = incidence_deg(path, azimuth_time, points, ellipsoid_normal(lon, lat))
         return Location(line, sample, slant_range, azimuth_time, incidence)
+
+
+def _require_same_image(annotation: Annotation, manifest: Manifest, file: str) -> None:
+    """Checks that an annotation of VV is the one of this product, not of another one copied into it."""
+    said = annotation.polarisation, annotation.absolute_orbit, annotation.datatake_id
+    expected = POLARISATIONS[0], manifest.absolute_orbit, manifest.datatake_id
+    if said != expected:
+        raise SafeError(
+            f"{file}: polarisation, absoluteOrbitNumber and missionDataTakeId are {said}, by name and "
+            f"manifest {expected}; download the product again"
+        )

@@ -176,9 +176,9 @@ def test_zip_without_orbit_file_is_named(tmp_path):
         read(path)
 
 
-def packed():
+def packed(method: int = zipfile.ZIP_DEFLATED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.writestr(orbit_file_text.name(), TEXT)
     return buffer.getvalue()
 
@@ -187,7 +187,8 @@ def packed():
 @given(data=st.data())
 def test_no_other_error_escapes_from_a_garbled_file(tmp_path_factory, data):
     suffix = data.draw(st.sampled_from(["", ".zip"]))
-    content = bytearray(packed() if suffix else TEXT.encode())
+    method = data.draw(st.sampled_from([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]))
+    content = bytearray(packed(method) if suffix else TEXT.encode())
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(content)))
         stop = data.draw(st.integers(start, min(len(content), start + 2000)))

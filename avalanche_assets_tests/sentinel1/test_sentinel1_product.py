@@ -17,6 +17,7 @@ from avalanche_assets.sentinel1.product import Product
 
 RNG = np.random.default_rng(139)
 DN = RNG.integers(40, 900, (300, 400))
+MEASUREMENT = "measurement/s1b-iw-grd-vv-tiny.tiff"
 
 
 def test_attributes_come_from_the_manifest(tmp_path):
@@ -155,6 +156,83 @@ def test_raster_of_another_size_is_refused(tmp_path):
         shutil.copy(other / "measurement" / name.name, name)
     with pytest.raises(SafeError, match=r"\(200, 400\).*annotation says \(300, 400\)"):
         Product.open(path).calibrate("VV")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ({"dtype": "uint8"}, "samples of uint8"),
+        ({"dtype": "int16"}, "samples of int16"),
+        ({"dtype": "float32"}, "samples of float32"),
+        ({"dtype": "complex64"}, "samples of complex64"),
+        ({"dtype": "uint16", "count": 2}, "samples of uint16, uint16"),
+    ],
+)
+def test_raster_of_another_kind_is_refused(tmp_path, kind, message):
+    path = write_tiny_safe(tmp_path, DN)
+    profile = {"driver": "GTiff", "height": 300, "width": 400, "count": 1, **kind}
+    with rasterio.open(
+        path / MEASUREMENT, "w", **profile, transform=rasterio.Affine.translation(0, 1)
+    ) as dataset:
+        dataset.write((DN % 200).astype(kind["dtype"]), 1)
+    with pytest.raises(SafeError, match=rf"vv-tiny\.tiff: .*{message}, the annotation.*of uint16.*download"):
+        Product.open(path).calibrate("VV")
+
+
+def test_raster_that_refers_to_another_file_is_not_followed(tmp_path):
+    path = write_tiny_safe(tmp_path, DN)
+    other = write_tiny_safe(tmp_path / "other", DN) / MEASUREMENT
+    (path / MEASUREMENT).write_text(
+        '<VRTDataset rasterXSize="400" rasterYSize="300"><VRTRasterBand dataType="UInt16" band="1">'
+        f'<SimpleSource><SourceFilename relativeToVRT="0">{other}</SourceFilename><SourceBand>1</SourceBand>'
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with pytest.raises(SafeError, match=r"vv-tiny\.tiff: measurement cannot be opened.*download"):
+        Product.open(path).calibrate("VV")
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [("<polarisation>VV", "<polarisation>VH"), ("Number>8510<", "Number>8511<"), ("Id>61000<", "Id>61001<")],
+)
+def test_annotation_of_another_image_is_refused(tmp_path, there, instead):
+    path = write_tiny_safe(tmp_path, DN)
+    annotation = path / "annotation/s1b-iw-grd-vv-tiny.xml"
+    annotation.write_text(annotation.read_text().replace(there, instead))
+    with pytest.raises(SafeError, match=r"TINY_00000\.SAFE/annotation/.*'V[VH]', 851\d, 6100\d\).*download"):
+        Product.open(path)
+
+
+@pytest.mark.parametrize("role", ["calibration", "noise"])
+def test_damaged_table_is_named_with_its_product(tmp_path, role):
+    path = write_tiny_safe(tmp_path, DN)
+    (path / f"annotation/calibration/{role}-s1b-iw-grd-vv-tiny.xml").write_text("<root/>")
+    with pytest.raises(SafeError, match=rf"TINY_00000\.SAFE/annotation/calibration/{role}-s1b.*download"):
+        Product.open(path).calibrate("VV")
+
+
+@pytest.mark.parametrize("folder", ["a{b", "a}b", "{ab}"])
+def test_zip_is_read_in_a_folder_whose_name_has_braces(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    path = write_tiny_safe(tmp_path / folder, DN, zipped=True)
+    assert np.isfinite(Product.open(path).calibrate("VV")).all()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x\0y"])
+def test_path_that_no_file_system_has_is_named(name):
+    with pytest.raises(SafeError, match=r"complete zip or folder|no such product"):
+        Product.open(name)
+
+
+def test_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    path = write_tiny_safe(tmp_path, DN)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "rglob", refuse)
+    with pytest.raises(SafeError, match=r"TINY_00000\.SAFE: .*Permission denied"):
+        Product.open(path)
 
 
 def test_unreadable_field_is_named(tmp_path):
