@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from avalanche_assets.errors import SafeError
 from avalanche_assets.sentinel1.orbit import Orbit
-from avalanche_assets.sentinel1.xml_fields import XmlNode
+from avalanche_assets.sentinel1.xml_fields import MAX_PIXELS, XmlNode
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.datetime64]
 
 SPEED_OF_LIGHT = 299792458.0
 """Metres per second."""
-MAX_PIXELS = 100_000
-"""More lines or samples than any image has: a slice has some 17,000 x 26,000."""
 MAX_TERMS = 20
 """More coefficients than any polynomial of the annotation has."""
 ORBIT_RADIUS_M = (6.9e6, 7.3e6)
