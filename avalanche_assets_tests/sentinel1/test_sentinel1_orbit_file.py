@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 from xml.etree import ElementTree
 
 import numpy as np
@@ -32,6 +32,14 @@ def write(folder, text=TEXT, name=None):
 
 def read(path, start=START, stop=STOP, platform="S1A"):
     return read_orbit_file(path, platform, start, stop)
+
+
+def test_instants_of_a_product_and_a_path_as_text_are_taken(tmp_path):
+    path = write(tmp_path)
+    utc = [datetime.fromisoformat(str(end.astype("datetime64[us]"))) for end in (START, STOP)]
+    away = [end.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=9))) for end in utc]
+    for times in (utc, away):
+        np.testing.assert_array_equal(read(str(path), *times).positions, read(path).positions)
 
 
 def test_vectors_are_those_that_the_standard_library_reads(tmp_path):

@@ -3,15 +3,17 @@
 import shutil
 import warnings
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 import rasterio
 import tiny_safe
+import xarray
 from tiny_safe import AMPLITUDE, NOISE, write_tiny_safe
 
-from avalanche_assets.errors import SafeError
+from avalanche_assets.errors import OrbitError, SafeError
 from avalanche_assets.grid import Window
 from avalanche_assets.sentinel1.product import Product
 
@@ -90,6 +92,44 @@ def test_location_agrees_with_the_closed_form(tmp_path):
     np.testing.assert_allclose(found.line, 200, atol=1e-4, rtol=0)
     np.testing.assert_allclose(found.sample, tiny_safe.sample_of(0.3, 901e3), atol=0.02, rtol=0)
     np.testing.assert_allclose(found.slant_range, 901e3, atol=1e-4, rtol=0)
+
+    expected = tiny_safe.EPOCH + np.timedelta64(60_300_000_000, "ns")
+    assert abs(found.azimuth_time - expected) < np.timedelta64(200, "ns")  # annotated positions are rounded
+
+
+def test_place_that_the_pass_did_not_image_has_no_time(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    lon, lat, height = tiny_safe.ground_point(tiny_safe.START_S + 0.3, 901e3)
+    found = product.locate(lon, lat, [height, np.nan])
+    assert np.isnat(found.azimuth_time).tolist() == np.isnan(found.line).tolist() == [False, True]
+
+
+def test_labelled_columns_are_taken_row_by_row(tmp_path):
+    """Labelled arrays align by their labels in arithmetic; here only the order counts."""
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    lon, lat, height = tiny_safe.ground_point(tiny_safe.START_S + 0.3, 901e3)
+    columns = xarray.DataArray([lon, lon], dims="corridor"), xarray.DataArray([lat, lat], dims="place")
+    found = product.locate(*columns, height)
+    np.testing.assert_array_equal(found.incidence, product.locate(lon, lat, height).incidence)
+
+
+def test_orbit_of_another_time_or_platform_is_refused(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    point, own = tiny_safe.ground_point(tiny_safe.START_S + 0.3, 901e3), product.orbit
+    np.testing.assert_array_equal(product.locate(*point, own).line, product.locate(*point).line)
+    later = replace(own, epoch=own.epoch + np.timedelta64(6, "D"), file="later.EOF")
+    with pytest.raises(
+        OrbitError, match=r"later\.EOF has state vectors from 2017-12-09T.*orbit of that time"
+    ):
+        product.locate(*point, later)
+    half_a_turn_on = replace(own, positions=-own.positions, file="S1A.EOF")
+    with pytest.raises(OrbitError, match=r"S1A\.EOF lies 1\.41e\+07 m from .*give an orbit of S1B"):
+        product.locate(*point, half_a_turn_on)
+
+
+def test_product_shows_itself_in_a_line(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    assert repr(product) == f"<Product {product.name}: S1B, relative orbit 139, 300 x 400>"
 
 
 def test_truncated_zip_is_named(tmp_path):
