@@ -27,7 +27,7 @@ COMPARABLE = {
     NOISE_TAG: "dates with and without thermal noise must not be mixed, VH would be biased; take out the "
     "dates whose products were processed before IPF 2.50, or get them in a newer processing",
     CONVENTION_TAG: "sigma0 and flattened gamma0 must not be mixed, slopes would be biased; materialise "
-    "sigma0 of all dates of the season and its reference_sigma0 again with one backscatter.terrain_flattening",
+    "sigma0 of all dates of the season and reference_sigma0 again with one backscatter.terrain_flattening",
 }
 """Tags on which rasters must agree that are divided by each other, and what to do where they do not."""
 SIGMA0_UNITS = {"vv": "1", "vh": "1", "flags": "bit flags"}
