@@ -103,7 +103,7 @@ class XmlNode:
         Raises:
             SafeError: The field is missing, not a number or out of range.
         """
-        return self._converted(path, lambda text: float(_numbers(text, low, high, 1)[0]))
+        return self._converted(path, lambda text: _number(text, low, high))
 
     def integer(self, path: str, low: int = -LARGEST_INTEGER, high: int = LARGEST_INTEGER) -> int:
         """A whole number; raises as `number`."""
@@ -134,13 +134,15 @@ class XmlNode:
             ) from error
 
 
-def _numbers(text: str, low: float, high: float, count: int | None = None) -> NDArray[np.float64]:
-    """Numbers within bounds, exactly `count` of them when that is given."""
-    if not _NUMBERS.fullmatch(text):
-        raise ValueError(f"{text[:30]!r} is not a number" + ("" if count else " or a list of them"))
-    values = np.array(text.split(), np.float64)
-    if values.size != (count or max(values.size, 1)):
-        raise ValueError(f"{text[:30]!r} is {values.size} numbers")
+def _number(text: str, low: float, high: float) -> float:
+    value = float(_matching(_NUMBERS, text))
+    if not low <= value <= high:
+        raise ValueError(f"{value:.10g} is not from {low:g} to {high:g}")
+    return value
+
+
+def _numbers(text: str, low: float, high: float) -> NDArray[np.float64]:
+    values = np.array(_matching(_NUMBERS, text).split(), np.float64)
     outside = ~((values >= low) & (values <= high))
     if outside.any():
         raise ValueError(f"{values[outside][0]:.10g} is not from {low:g} to {high:g}")
@@ -148,12 +150,16 @@ def _numbers(text: str, low: float, high: float, count: int | None = None) -> ND
 
 
 def _whole(text: str, low: int, high: int) -> int:
-    if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{text[:30]!r} is not a whole number")
-    value = int(text)
+    value = int(_matching(_WHOLE, text))
     if not low <= value <= high:
         raise ValueError(f"{text[:30]} is not from {low} to {high}")
     return value
+
+
+def _matching(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(f"{text[:30]!r} is not a number of plain digits")
+    return text
 
 
 def _instant(text: str) -> np.datetime64:
