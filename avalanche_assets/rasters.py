@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioIOError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from avalanche_assets.errors import TableError
@@ -17,6 +18,8 @@ from avalanche_assets.grid import Grid, Window
 
 Floats = NDArray[np.float32]
 
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+"""What reading a raster may raise: rasterio gives most errors of GDAL its own type, but not all."""
 TILE_PX = 128
 """Side of a raster's tiles."""
 CACHE_BYTES = 64_000_000
@@ -184,7 +187,7 @@ def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(path) as dataset:
             yield dataset
-    except RasterioIOError as error:
+    except GDAL_ERRORS as error:
         raise TableError(
             f"{path}: not a readable raster ({error}); materialise the asset that writes it again"
         ) from error

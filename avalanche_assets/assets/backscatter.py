@@ -1,10 +1,20 @@
 """Backscatter: sigma0 of every acquisition, its snow-free reference, VV* and VH* of every winter date."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import dagster as dg
 
-from avalanche_assets.assets.common import OWNERS, after, analysis_grid, data_version, note, picture, rounded
+from avalanche_assets.assets.common import (
+    OWNERS,
+    after,
+    analysis_grid,
+    data_version,
+    median_db,
+    note,
+    picture,
+    rounded,
+)
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import sha256
@@ -12,10 +22,14 @@ from avalanche_assets.resources.pipeline import Pipeline
 
 GROUP = "backscatter"
 NOISE_TAG = "thermal_noise"
-NOISE_REMEDY = (
-    "dates with and without thermal noise must not be mixed, VH would be biased; take out the dates whose "
-    "products were processed before IPF 2.50, or get them in a newer processing"
-)
+CONVENTION_TAG = "convention"
+COMPARABLE = {
+    NOISE_TAG: "dates with and without thermal noise must not be mixed, VH would be biased; take out the "
+    "dates whose products were processed before IPF 2.50, or get them in a newer processing",
+    CONVENTION_TAG: "sigma0 and flattened gamma0 must not be mixed, slopes would be biased; materialise "
+    "sigma0 of all dates of the season and reference_sigma0 again with one backscatter.terrain_flattening",
+}
+"""Tags on which rasters must agree that are divided by each other, and what to do where they do not."""
 SIGMA0_UNITS = {"vv": "1", "vh": "1", "flags": "bit flags"}
 
 
@@ -59,7 +73,7 @@ def sigma0_from_products(
             "ipf": " ".join(sorted({ipf_text(product.ipf_version) for product in stack.products})),
             "orbit_source": orbit.source,
             "orbit_file": orbit.file or "none",
-            "convention": "gamma0, terrain flattened" if flattened else "sigma0, ellipsoid",
+            CONVENTION_TAG: "gamma0, terrain flattened" if flattened else "sigma0, ellipsoid",
             "equivalent_looks": str(EQUIVALENT_LOOKS[grid.resolution]),
             NOISE_TAG: "removed" if stack.denoisable else "not removed: not annotated",
         }
@@ -104,7 +118,7 @@ def sigma0_from_rasters(partitions: Partitions, acquisition: dg.AssetSpec) -> dg
         name = pipeline.catalogue.get(day).products[0]
         bands = read_ready_made(source.folder / name, grid, source.raster_scale, source.raster_incidence_unit)
         stored = {"vv": bands["vv"], "vh": bands["vh"], "flags": np.zeros(grid.shape, np.float32)}
-        tags = {"products": name, NOISE_TAG: "as delivered"}
+        tags = {"products": name, NOISE_TAG: "as delivered", CONVENTION_TAG: "as delivered"}
         write_cog(pipeline.layout.sigma0(day), stored, grid, SIGMA0_UNITS, tags)
         return _sigma0_result(pipeline, day, tags)
 
@@ -119,19 +133,26 @@ def _sigma0_result(pipeline: Pipeline, day: str, report: Mapping[str, int | str]
     from avalanche_assets.reporting.style import png
 
     path = pipeline.layout.sigma0(day)
-    median_vh = np.nanmedian(read_bands(path, ["vh"])["vh"])
+    median_vh = median_db(read_bands(path, ["vh"])["vh"])
     vv = read_bands(path, ["vv"])["vv"]
     return dg.MaterializeResult(
         metadata={
             "dagster/uri": str(path),
             "filled (share)": rounded(np.isfinite(vv).mean()),
-            "median VV (dB)": rounded(10 * np.log10(np.nanmedian(vv))),
-            "median VH (dB)": rounded(10 * np.log10(median_vh)),
+            "median VV (dB)": median_db(vv),
+            "median VH (dB)": median_vh,
             **report,
             "sigma0": picture(png(sigma0_map(vv, read_grid(path), "VV", note(pipeline, day)))),
         },
         data_version=data_version(sha256(path)),
     )
+
+
+def _common_tags(paths: Sequence[Path]) -> dict[str, str]:
+    """Tags that make rasters comparable; raises `TableError` where they differ."""
+    from avalanche_assets.rasters import common_tag
+
+    return {name: common_tag(paths, name, remedy) for name, remedy in COMPARABLE.items()}
 
 
 def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> list[dg.AssetsDefinition]:
@@ -141,16 +162,14 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
         group_name=GROUP,
         owners=OWNERS,
         kinds={"cog"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.seasons,
         deps=[after(sigma0, partitions.reference_of_season)],
     )
     def reference_sigma0(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Per-pixel median of the season's snow-free acquisitions, in linear power."""
-        import numpy as np
-
         from avalanche_assets.backscatter.star import reference_median
-        from avalanche_assets.rasters import STREAM_PX, cog_writer, common_tag, read_bands, read_grid
+        from avalanche_assets.rasters import STREAM_PX, cog_writer, read_bands, read_grid
         from avalanche_assets.reporting.figures import sigma0_map
         from avalanche_assets.reporting.style import png
 
@@ -169,8 +188,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
                 f"{layout.sigma0(wanted[0])}: none of the {role} dates {wanted} has sigma0; materialise it"
             )
         path, grid = layout.reference_sigma0(season), read_grid(layout.sigma0(days[0]))
-        noise = common_tag([layout.sigma0(day) for day in days], NOISE_TAG, NOISE_REMEDY)
-        tags = {"dates": " ".join(days), NOISE_TAG: noise}
+        tags = {"dates": " ".join(days), **_common_tags([layout.sigma0(day) for day in days])}
         with cog_writer(path, {"vv": "1", "vh": "1"}, grid, tags) as write:
             for window in grid.tiles(STREAM_PX):
                 stack = [read_bands(layout.sigma0(day), ["vv", "vh"], window) for day in days]
@@ -182,7 +200,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
                 "dagster/uri": str(path),
                 "dates": ", ".join(days),
                 "dates left out": [day for day in wanted if day not in days],
-                "median VV (dB)": rounded(10 * np.log10(np.nanmedian(median["vv"]))),
+                "median VV (dB)": median_db(median["vv"]),
                 "reference": picture(
                     png(sigma0_map(median["vv"], grid, "VV", f"Reference {season}, median of {len(days)}"))
                 ),
@@ -194,7 +212,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
         group_name=GROUP,
         owners=OWNERS,
         kinds={"cog"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.winter_dates,
         deps=[
             after(sigma0, partitions.same_date),
@@ -207,16 +225,16 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
         import numpy as np
 
         from avalanche_assets.backscatter.star import ratio_db
-        from avalanche_assets.rasters import STREAM_PX, cog_writer, common_tag, read_bands, read_grid
+        from avalanche_assets.rasters import STREAM_PX, cog_writer, read_bands, read_grid
         from avalanche_assets.reporting.figures import star_map
         from avalanche_assets.reporting.style import png
 
         day, layout = context.partition_key, pipeline.layout
         season = pipeline.catalogue.get(day).season
         current, reference = layout.sigma0(day), layout.reference_sigma0(season)
-        noise = common_tag([current, reference], NOISE_TAG, NOISE_REMEDY)
+        common = _common_tags([current, reference])
         path, grid = layout.vv_vh_star(day), read_grid(current)
-        tags = {"season": season, "reference": pipeline.settings.season.reference, NOISE_TAG: noise}
+        tags = {"season": season, "reference": pipeline.settings.season.reference, **common}
         with cog_writer(path, {"vv_star": "dB", "vh_star": "dB"}, grid, tags) as write:
             for window in grid.tiles(STREAM_PX):
                 power, snow_free = (

@@ -26,6 +26,15 @@ def rounded(value: Any) -> float:
     return round(float(value), 3)
 
 
+def median_db(power: Any) -> float | None:
+    """Median of linear power in dB; None where it has none: without values, or below the noise."""
+    import numpy as np
+
+    known = power[np.isfinite(power)]
+    median = float(np.median(known)) if known.size else 0.0
+    return rounded(10 * np.log10(median)) if median > 0 else None
+
+
 def picture(png: bytes) -> dg.MetadataValue:
     """A PNG shown inline in the UI. Keep it below 100 kB: it is stored with the event for ever."""
     return dg.MetadataValue.md(f"![](data:image/png;base64,{base64.b64encode(png).decode()})")

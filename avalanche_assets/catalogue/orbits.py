@@ -17,14 +17,12 @@ import numpy as np
 
 from avalanche_assets.catalogue.interface import Catalogue, Progress
 from avalanche_assets.errors import OrbitError
-from avalanche_assets.sentinel1.orbit import Orbit, merge_orbits
+from avalanche_assets.sentinel1.orbit import ABSURD_M, Orbit, merge_orbits
 from avalanche_assets.sentinel1.orbit_file import OrbitFile, read_orbit_file, utc64
 from avalanche_assets.sentinel1.product import Product
 
 POEORB_DAYS = 21
 """Days after a pass until its precise orbit can be expected."""
-ABSURD_M = 100.0
-"""Annotated orbits are within metres of the precise one; the orbital tube is 100 m wide."""
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,19 @@ from numpy.typing import NDArray
 
 from avalanche_assets.errors import SafeError
 from avalanche_assets.sentinel1.orbit import Orbit
-from avalanche_assets.sentinel1.xml_fields import XmlNode
+from avalanche_assets.sentinel1.xml_fields import MAX_PIXELS, XmlNode
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.datetime64]
 
 SPEED_OF_LIGHT = 299792458.0
 """Metres per second."""
-MAX_PIXELS = 100_000
-"""More lines or samples than any image has: a slice has some 17,000 x 26,000."""
 MAX_TERMS = 20
 """More coefficients than any polynomial of the annotation has."""
 ORBIT_RADIUS_M = (6.9e6, 7.3e6)
 """Distance of the platform from the Earth's centre: it flies about 700 km high."""
 ORBIT_SPEED = (7.0e3, 8.0e3)
 """Metres per second over the turning Earth."""
-ORBIT_MARGIN_S = 10.0
-"""The state vectors may miss so much of the image at either end."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,6 @@ class ImageInformation:
     Attributes:
         first_line: Zero-Doppler time (UTC) of line 0.
         line_interval_s: Azimuth time between lines.
-        near_range_time_s: Two-way slant-range time of sample 0.
         sample_spacing_m: Ground-range distance between samples.
         lines: Rows.
         samples: Columns.
@@ -45,10 +40,14 @@ class ImageInformation:
 
     first_line: np.datetime64
     line_interval_s: float
-    near_range_time_s: float
     sample_spacing_m: float
     lines: int
     samples: int
+
+    @property
+    def last_line(self) -> np.datetime64:
+        """Zero-Doppler time (UTC) of the last line."""
+        return self.first_line + np.timedelta64(round((self.lines - 1) * self.line_interval_s * 1e9), "ns")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,6 @@ class Annotation:
         polarisation: ``VV`` or ``VH``.
         absolute_orbit: Absolute orbit number.
         datatake_id: Mission data take.
-        start: Zero-Doppler time of the first line, UTC.
         stop: Zero-Doppler time of the last line, UTC.
         orbit: State vectors; the epoch is the first one's time.
         orbit_source: What the processor took them from: ``Downlink`` (measured on board), ``Auxiliary`` (an
@@ -116,7 +114,6 @@ class Annotation:
     polarisation: str
     absolute_orbit: int
     datatake_id: int
-    start: np.datetime64
     stop: np.datetime64
     orbit: Orbit
     orbit_source: str
@@ -139,18 +136,15 @@ def parse_annotation(content: bytes, file: str) -> Annotation:
     header = root.node("adsHeader")
     image = _image_information(root.node("imageAnnotation/imageInformation"))
     orbit = _orbit(root)
-    stop = image.first_line + np.timedelta64(round((image.lines - 1) * image.line_interval_s * 1e9), "ns")
-    first_s, last_s = orbit.seconds(image.first_line), orbit.seconds(stop)
-    if first_s < orbit.times[0] - ORBIT_MARGIN_S or last_s > orbit.times[-1] + ORBIT_MARGIN_S:
+    if not orbit.covers(image.first_line, image.last_line):
         raise SafeError(
-            f"{file}: the state vectors of orbitList do not cover the image's lines ({image.first_line} and "
-            f"{last_s - first_s:.0f} s on); download the product again"
+            f"{file}: the state vectors of orbitList do not cover the image's lines ({image.first_line} to "
+            f"{image.last_line}); download the product again"
         )
     return Annotation(
         polarisation=header.text("polarisation"),
         absolute_orbit=header.integer("absoluteOrbitNumber"),
         datatake_id=header.integer("missionDataTakeId"),
-        start=image.first_line,
         stop=root.time("imageAnnotation/imageInformation/productLastLineUtcTime"),
         orbit=orbit,
         orbit_source=next(iter(root.texts("imageAnnotation/processingInformation/orbitSource")), ""),
@@ -164,7 +158,6 @@ def _image_information(image: XmlNode) -> ImageInformation:
     return ImageInformation(
         first_line=image.time("productFirstLineUtcTime"),
         line_interval_s=image.number("azimuthTimeInterval", 1e-5, 1e-1),
-        near_range_time_s=image.number("slantRangeTime", 1e-3, 1e-1),
         sample_spacing_m=image.number("rangePixelSpacing", 0.1, 1e3),
         lines=image.integer("numberOfLines", 1, MAX_PIXELS),
         samples=image.integer("numberOfSamples", 1, MAX_PIXELS),

@@ -14,13 +14,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from avalanche_assets.errors import SafeError
-from avalanche_assets.sentinel1.lookup import LineTable
+from avalanche_assets.sentinel1.lookup import MAX_VECTORS, LineTable
 from avalanche_assets.sentinel1.xml_fields import XmlNode
 
 Quantity = Literal["sigma0", "beta0", "gamma0"]
 Float32s = NDArray[np.float32]
 
 LUT_NAMES: dict[Quantity, str] = {"sigma0": "sigmaNought", "beta0": "betaNought", "gamma0": "gamma"}
+FACTORS = (1e-2, 1e6)
+"""A is 400 to 700 in products; far from that, single precision would hold no sigma0."""
 
 
 def parse_calibration(content: bytes, file: str, quantity: Quantity, samples: int) -> LineTable:
@@ -33,17 +35,13 @@ def parse_calibration(content: bytes, file: str, quantity: Quantity, samples: in
         samples: Width of the image.
 
     Raises:
-        SafeError: The table is missing or has values that are not positive.
+        SafeError: The table is missing, malformed or has values that cannot be true.
     """
-    vectors = XmlNode.parse(content, file).nodes("calibrationVectorList/calibrationVector")
+    root = XmlNode.parse(content, file)
+    vectors = root.nodes("calibrationVectorList/calibrationVector", MAX_VECTORS)
     if not vectors:
         raise SafeError(f"{file}: calibrationVectorList is empty; download the product again")
-    table = LineTable.from_vectors(vectors, LUT_NAMES[quantity], samples)
-    if not (table.values > 0).all():
-        raise SafeError(
-            f"{file}: {LUT_NAMES[quantity]} holds values that are not positive; download the product again"
-        )
-    return table
+    return LineTable.from_vectors(vectors, LUT_NAMES[quantity], samples, FACTORS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

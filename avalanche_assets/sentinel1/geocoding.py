@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from avalanche_assets.sentinel1.orbit import Orbit
+from avalanche_assets.sentinel1.orbit import EXTRAPOLATION_S, Orbit
 
 Floats = NDArray[np.float64]
 
@@ -22,9 +22,6 @@ WGS84_A = 6378137.0
 """Semi-major axis of the WGS84 ellipsoid in metres."""
 WGS84_E2 = 0.0066943799901413165
 """First eccentricity squared of the WGS84 ellipsoid."""
-
-EXTRAPOLATION_S = 10.0
-"""A point imaged further than this from the state vectors counts as not imaged."""
 
 
 def geodetic_to_ecef(lon_deg: ArrayLike, lat_deg: ArrayLike, height_m: ArrayLike) -> Floats:

@@ -11,13 +11,13 @@ import numpy as np
 import rasterio
 from numba import njit
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from avalanche_assets.errors import SafeError
 from avalanche_assets.grid import Window
-from avalanche_assets.rasters import CACHE_BYTES
+from avalanche_assets.rasters import CACHE_BYTES, GDAL_ERRORS
 from avalanche_assets.sentinel1.annotation import ImageInformation
 from avalanche_assets.sentinel1.border import FIRST_CLEAN_IPF, blank_border
 from avalanche_assets.sentinel1.calibration import Quantity, backscatter_row, parse_calibration
@@ -107,7 +107,7 @@ class CalibratedImage:
     def _read(self, window: RasterWindow) -> Numbers:
         try:
             return np.asarray(self.dataset.read(1, window=window))
-        except RasterioIOError as error:
+        except GDAL_ERRORS as error:
             raise SafeError(
                 f"{self.source}: {window.height} measurement lines from {window.row_off} cannot be read "
                 f"({error}); download the product again"
@@ -191,22 +191,23 @@ def open_image(
     """Opens a measurement together with its calibration and noise.
 
     Raises:
-        SafeError: A file is missing or damaged, or the raster's size is not the annotated one.
+        SafeError: A file is missing or damaged, or the raster is not one band of the annotated size.
     """
     calibration, noise = archive.find("calibration", polarisation), archive.find("noise", polarisation)
     ipf = archive.manifest.ipf_version
-    factor = parse_calibration(archive.read(calibration), calibration, quantity, image.samples)
-    model = parse_noise(archive.read(noise), noise, ipf, image.samples)
+    factor = parse_calibration(archive.read(calibration), archive.label(calibration), quantity, image.samples)
+    model = parse_noise(archive.read(noise), archive.label(noise), ipf, image.samples)
     name = archive.raster(polarisation)
     try:
         dataset = _open(name)
-    except RasterioIOError as error:
+    except GDAL_ERRORS as error:
         raise SafeError(f"{name}: measurement cannot be opened ({error}); download it again") from error
     with dataset:
-        if dataset.shape != (image.lines, image.samples):
+        found = dataset.shape, dataset.dtypes
+        if found != ((image.lines, image.samples), ("uint16",)):
             raise SafeError(
-                f"{name}: measurement has {dataset.shape} lines and samples, the annotation says "
-                f"{(image.lines, image.samples)}; download the product again"
+                f"{name}: measurement has {found[0]} lines and samples of {', '.join(found[1])}, the "
+                f"annotation says {(image.lines, image.samples)}, of uint16; download the product again"
             )
         _require_whole(dataset, archive.size(archive.find("measurement", polarisation)))
         yield CalibratedImage(archive.name, dataset, factor, model, denoise, ipf >= FIRST_CLEAN_IPF)
@@ -236,4 +237,4 @@ def _open(name: str) -> DatasetReader:
     """
     with warnings.catch_warnings(), rasterio.Env(GTIFF_DIRECT_IO=True, GDAL_CACHEMAX=CACHE_BYTES):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(name)
+        return rasterio.open(name, driver="GTiff")  # not a format that could refer to other files

@@ -8,10 +8,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from avalanche_assets.errors import SafeError
-from avalanche_assets.sentinel1.xml_fields import XmlNode
+from avalanche_assets.sentinel1.xml_fields import MAX_PIXELS, XmlNode
 
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
+
+MAX_VECTORS = 200
+"""A vector follows every 667 lines, 27 in an image; 200 would serve more lines than any image has."""
 
 
 @dataclass(frozen=True)
@@ -27,31 +30,27 @@ class LineTable:
     values: Float32s
 
     @classmethod
-    def from_vectors(cls, vectors: Sequence[XmlNode], name: str, samples: int) -> "LineTable":
+    def from_vectors(
+        cls, vectors: Sequence[XmlNode], name: str, samples: int, bounds: tuple[float, float]
+    ) -> "LineTable":
         """Interpolates annotated vectors, each with pixels and a length of its own, to every sample.
 
         Args:
             vectors: Elements that hold `line`, `pixel` and the values.
             name: Name of the values' field.
             samples: Width of the image.
+            bounds: Lowest and highest value that can be true.
 
         Raises:
-            SafeError: A field is missing or malformed, or pixels and values differ in number, or pixels
-                decrease.
+            SafeError: As `read_vector`.
         """
         columns = np.arange(samples, dtype=np.float64)
-        dense = []
-        for vector in vectors:
-            pixels, values = vector.numbers("pixel"), vector.numbers(name)
-            if len(pixels) != len(values) or (np.diff(pixels) < 0).any():
-                raise SafeError(
-                    f"{vector.file}: {name} has {len(values)} values for {len(pixels)} pixels, which must "
-                    "not decrease; download the product again"
-                )
-            dense.append(np.interp(columns, pixels, values))
-        lines = np.array([vector.number("line") for vector in vectors])
+        dense = np.empty((len(vectors), samples), np.float32)
+        for row, vector in enumerate(vectors):
+            dense[row] = np.interp(columns, *read_vector(vector, "pixel", name, bounds))
+        lines = np.array([vector.number("line", -MAX_PIXELS, MAX_PIXELS) for vector in vectors])
         order = np.argsort(lines, kind="stable")
-        return cls(lines[order], np.stack(dense)[order].astype(np.float32))
+        return cls(lines[order], dense[order])
 
     def rows(self, first: int, count: int) -> Float32s:
         """Values on `count` image lines from `first`: shape (count, samples)."""
@@ -59,6 +58,28 @@ class LineTable:
         for row in range(count):
             interpolate_row(self.lines, self.values, first + row, 0, out[row])
         return out
+
+
+def read_vector(vector: XmlNode, at: str, name: str, bounds: tuple[float, float]) -> tuple[Floats, Floats]:
+    """Positions along an image and the values annotated there.
+
+    Args:
+        vector: Element that holds both.
+        at: Name of the positions' field, `pixel` or `line`.
+        name: Name of the values' field.
+        bounds: Lowest and highest value that can be true.
+
+    Raises:
+        SafeError: A field is missing or malformed, a value is out of bounds, both differ in number, or
+            positions decrease.
+    """
+    positions, values = vector.numbers(at, -MAX_PIXELS, MAX_PIXELS), vector.numbers(name, *bounds)
+    if len(positions) != len(values) or (np.diff(positions) < 0).any():
+        raise SafeError(
+            f"{vector.file}: {name} has {len(values)} values for {len(positions)} {at}s, which must not "
+            "decrease; download the product again"
+        )
+    return positions, values
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -51,8 +51,9 @@ class Sigma0:
         window: Where it lies on the grid.
         vv: sigma0 in VV, linear power, NaN without a value; negative where speckle falls below the noise.
         vh: The same in VH.
-        flags: `Visibility` bits of either polarisation: BORDER and OUTSIDE are the reason for each NaN,
-            OUTSIDE also where nothing was wanted; NOISE_LIMITED marks power that is not positive.
+        flags: `Visibility` bits of either polarisation: every NaN has BORDER or OUTSIDE as its reason,
+            OUTSIDE also where nothing was wanted; NOISE_LIMITED marks power that is not positive. A bit may
+            be set for one polarisation while the other has a sound value.
     """
 
     window: Window

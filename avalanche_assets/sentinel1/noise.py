@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from avalanche_assets.errors import SafeError
-from avalanche_assets.sentinel1.lookup import LineTable
+from avalanche_assets.sentinel1.lookup import MAX_VECTORS, LineTable, read_vector
 from avalanche_assets.sentinel1.xml_fields import XmlNode
 
 Floats = NDArray[np.float64]
@@ -24,6 +24,10 @@ Float32s = NDArray[np.float32]
 
 FIRST_SCALED_IPF = (2, 50)
 """Noise vectors of earlier processors lack a scale factor that is not annotated."""
+RANGE_NOISE, AZIMUTH_FACTORS = (0.0, 1e9), (0.0, 100.0)
+"""What can be true: DN^2 has 32 bits, products have up to some 3,000; factors are 1.0 to 1.14."""
+MAX_BLOCKS = 50
+"""There is one block for each of three sub-swaths."""
 FIRST_OF_ALL_LINES, LAST_OF_ALL_LINES = -(2**31), 2**31
 """Before and beyond any image."""
 
@@ -73,8 +77,9 @@ class NoiseModel:
     Attributes:
         range_noise: eta along range, DN^2.
         azimuth_blocks: Factors of the newer format; empty in the older one.
-        denoisable: False when the annotation holds no usable noise: all zeros or unscaled, as in products
-            processed before IPF 2.50. Such products must not be compared with denoised ones in VH.
+        denoisable: False when the annotation holds no usable noise: zeros along all of the range or in an
+            azimuth block, or unscaled, as in products processed before IPF 2.50. Such products must not be
+            compared with denoised ones in VH.
     """
 
     range_noise: LineTable
@@ -144,24 +149,20 @@ def parse_noise(content: bytes, file: str, ipf_version: tuple[int, int], samples
         SafeError: Neither format is found, or a field is malformed.
     """
     root = XmlNode.parse(content, file)
-    vectors, name = root.nodes("noiseRangeVectorList/noiseRangeVector"), "noiseRangeLut"
+    vectors, name = root.nodes("noiseRangeVectorList/noiseRangeVector", MAX_VECTORS), "noiseRangeLut"
     if not vectors:
-        vectors, name = root.nodes("noiseVectorList/noiseVector"), "noiseLut"
+        vectors, name = root.nodes("noiseVectorList/noiseVector", MAX_VECTORS), "noiseLut"
     if not vectors:
         raise SafeError(f"{file}: no noiseRangeVector and no noiseVector; download the product again")
-    table = LineTable.from_vectors(vectors, name, samples)
-    blocks = tuple(_azimuth_block(node) for node in root.nodes("noiseAzimuthVectorList/noiseAzimuthVector"))
-    usable = ipf_version >= FIRST_SCALED_IPF and bool((table.values > 0).any())
-    return NoiseModel(table, blocks, usable)
+    table = LineTable.from_vectors(vectors, name, samples, RANGE_NOISE)
+    nodes = root.nodes("noiseAzimuthVectorList/noiseAzimuthVector", MAX_BLOCKS)
+    blocks = tuple(_azimuth_block(node) for node in nodes)
+    known = (table.values > 0).any() and all((block.factors > 0).any() for block in blocks)
+    return NoiseModel(table, blocks, bool(known) and ipf_version >= FIRST_SCALED_IPF)
 
 
 def _azimuth_block(node: XmlNode) -> AzimuthBlock:
-    lines, factors = node.numbers("line"), node.numbers("noiseAzimuthLut")
-    if len(lines) != len(factors) or (np.diff(lines) < 0).any():
-        raise SafeError(
-            f"{node.file}: noiseAzimuthLut has {len(factors)} values for {len(lines)} lines, which must "
-            "not decrease; download the product again"
-        )
+    lines, factors = read_vector(node, "line", "noiseAzimuthLut", AZIMUTH_FACTORS)
     return AzimuthBlock(
         first_line=node.integer("firstAzimuthLine"),
         last_line=node.integer("lastAzimuthLine"),

@@ -22,6 +22,10 @@ Floats = NDArray[np.float64]
 OrbitSource = Literal["annotation", "RESORB", "POEORB"]
 
 MAX_DEGREE = 9
+EXTRAPOLATION_S = 10.0
+"""The polynomial may be followed so far beyond the state vectors."""
+ABSURD_M = 100.0
+"""Annotated orbits are within metres of the precise one; the orbital tube is 100 m wide."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +83,19 @@ class Orbit:
     def seconds(self, instant: np.datetime64) -> float:
         """An instant as seconds since `epoch`, exact to the nanosecond."""
         return float((instant - self.epoch) / np.timedelta64(1, "ns")) * 1e-9
+
+    def instants(self, t: ArrayLike) -> NDArray[np.datetime64]:
+        """UTC at `t` seconds since `epoch`, to the nanosecond; NaT where `t` is NaN."""
+        seconds = np.asarray(t, np.float64)
+        known = np.isfinite(seconds)
+        elapsed = np.round(np.where(known, seconds, 0.0) * 1e9).astype("timedelta64[ns]")
+        return np.where(known, self.epoch + elapsed, np.datetime64("NaT"))
+
+    def covers(self, first: np.datetime64, last: np.datetime64) -> bool:
+        """Whether the state vectors reach from one instant to another, give or take `EXTRAPOLATION_S`."""
+        begin, end = self.seconds(first), self.seconds(last)
+        reach = self.times[0] - EXTRAPOLATION_S, self.times[-1] + EXTRAPOLATION_S
+        return bool(reach[0] <= begin <= reach[1] and reach[0] <= end <= reach[1])
 
     def displacement(self, reference: "Orbit", t: ArrayLike) -> Floats:
         """How far this orbit lies from another one along, across (to the right) and above its path.

@@ -78,11 +78,6 @@ class OrbitFile:
         return bool(self.start <= start - _margin() and stop + _margin() <= self.stop)
 
 
-def utc64(instant: datetime) -> np.datetime64:
-    """An aware instant for numpy, which knows no time zones."""
-    return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "us")
-
-
 def check_orbit_file(path: Path) -> None:
     """Whether a file is a whole orbit file, of whatever time.
 
@@ -93,7 +88,9 @@ def check_orbit_file(path: Path) -> None:
         _file_type(XmlNode.parse(_content(path), str(path)))
 
 
-def read_orbit_file(path: Path, platform: str, start: np.datetime64, stop: np.datetime64) -> Orbit:
+def read_orbit_file(
+    path: Path | str, platform: str, start: datetime | np.datetime64, stop: datetime | np.datetime64
+) -> Orbit:
     """The orbit around the images of one pass, from an orbit file.
 
     Instants are those of the field UTC. A leap second inside the span shows as an uneven step and is refused,
@@ -110,6 +107,7 @@ def read_orbit_file(path: Path, platform: str, start: np.datetime64, stop: np.da
         OrbitError: The file is damaged, of another platform or time, not Earth-fixed, or lacks vectors; the
             message names the file and the field.
     """
+    path, start, stop = Path(path), utc64(start), utc64(stop)
     with _orbit_errors():
         # Times carry the name of their scale: UTC=2018-01-05T22:59:42.
         root = XmlNode.parse(_content(path).replace(b">UTC=", b">"), str(path))
@@ -227,6 +225,13 @@ def _orbit_errors() -> Iterator[None]:
         yield
     except SafeError as error:
         raise OrbitError(str(error)) from error
+
+
+def utc64(time: datetime | np.datetime64) -> np.datetime64:
+    """An instant as numpy has it; without a time zone it is UTC."""
+    if isinstance(time, np.datetime64):
+        return time
+    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time)
 
 
 def _margin() -> np.timedelta64:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry import MultiPoint, Polygon
 
-from avalanche_assets.errors import SafeError
+from avalanche_assets.errors import OrbitError, SafeError
 from avalanche_assets.grid import Window
 from avalanche_assets.sentinel1.annotation import Annotation, parse_annotation
 from avalanche_assets.sentinel1.calibration import LUT_NAMES, Quantity
@@ -25,10 +25,11 @@ from avalanche_assets.sentinel1.geocoding import (
 from avalanche_assets.sentinel1.ground_range import GroundRange
 from avalanche_assets.sentinel1.image import CalibratedImage, open_image
 from avalanche_assets.sentinel1.noise import parse_noise
-from avalanche_assets.sentinel1.orbit import Orbit
+from avalanche_assets.sentinel1.orbit import ABSURD_M, Orbit
 from avalanche_assets.sentinel1.safe import (
     FILE_PATTERNS,
     POLARISATIONS,
+    Manifest,
     SafeArchive,
     require_supported,
     require_supported_name,
@@ -53,18 +54,18 @@ class Location:
         line: Row, 0 at the centre of the first line; may lie outside the image.
         sample: Column, 0 at the centre of the first sample; may lie outside the image.
         slant_range: One-way, metres.
-        azimuth_time: Seconds since the orbit's epoch.
+        azimuth_time: Zero-Doppler time, UTC; NaT where not imaged.
         incidence: Ellipsoid incidence angle, degrees.
     """
 
     line: Floats
     sample: Floats
     slant_range: Floats
-    azimuth_time: Floats
+    azimuth_time: NDArray[np.datetime64]
     incidence: Floats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Product:
     """A product whose manifest and annotation are read; pixels stay on disk until asked for.
 
@@ -88,14 +89,23 @@ class Product:
             require_supported_name(name, archive.path)
         require_supported(archive.manifest, archive.path)
         member, _ = (archive.find("annotation", polarisation) for polarisation in POLARISATIONS)
-        file = f"{archive.path.name}/{member}"
+        file = archive.label(member)
         annotation = parse_annotation(archive.read(member), file)
+        _require_same_image(annotation, archive.manifest, file)
         if annotation.image.sample_spacing_m != HIGH_RESOLUTION_SPACING_M:
             raise SafeError(
                 f"{file}: samples are {annotation.image.sample_spacing_m:g} m apart, in high resolution "
                 f"{HIGH_RESOLUTION_SPACING_M:g} m; only high resolution (GRDH) is supported"
             )
         return cls(archive, annotation)
+
+    def __repr__(self) -> str:
+        """Name, track and size: annotations are long."""
+        lines, samples = self.shape
+        return (
+            f"<Product {self.name}: {self.platform}, relative orbit {self.relative_orbit}, "
+            f"{lines} x {samples}>"
+        )
 
     @property
     def name(self) -> str:
@@ -186,7 +196,9 @@ class Product:
         """Whether both polarisations carry a usable noise annotation; raises `SafeError` when one lacks."""
         members = [self.archive.find("noise", polarisation) for polarisation in POLARISATIONS]
         return all(
-            parse_noise(self.archive.read(member), member, self.ipf_version, self.shape[1]).denoisable
+            parse_noise(
+                self.archive.read(member), self.archive.label(member), self.ipf_version, self.shape[1]
+            ).denoisable
             for member in members
         )
 
@@ -246,9 +258,14 @@ class Product:
         """A window of the image, the whole image when None.
 
         Raises:
-            SafeError: It is empty or leaves the image.
+            SafeError: It is no `Window`, is empty or leaves the image.
         """
         lines, samples = self.shape
+        if not isinstance(window, Window | None):
+            raise SafeError(
+                f"{self.name}: {window!r} is no window; give avalanche_assets.grid.Window(row, col, height, "
+                "width)"
+            )
         area = window or Window(0, 0, lines, samples)
         if not (
             0 <= area.row < area.row + area.height <= lines
@@ -298,12 +315,47 @@ class Product:
             lat: Latitude in degrees.
             height: Height over the ellipsoid in metres.
             orbit: Orbit to use instead of the annotated one.
+
+        Raises:
+            OrbitError: It is of another time or platform.
         """
         path = orbit or self.orbit
+        self._require_own(path)
+        lon, lat, height = (np.asarray(values, np.float64) for values in (lon, lat, height))
         points = geodetic_to_ecef(lon, lat, height)
         azimuth_time, slant_range = zero_doppler(path, points)
         time = azimuth_time - path.seconds(self.annotation.image.first_line)
         line = time / self.annotation.image.line_interval_s
         sample = self.ground_range.sample(time, slant_range)
         incidence = incidence_deg(path, azimuth_time, points, ellipsoid_normal(lon, lat))
-        return Location(line, sample, slant_range, azimuth_time, incidence)
+        return Location(line, sample, slant_range, path.instants(azimuth_time), incidence)
+
+    def _require_own(self, orbit: Orbit) -> None:
+        """Checks that an orbit is the one on which the image was taken."""
+        image = self.annotation.image
+        ends = image.first_line, image.last_line
+        name = orbit.file or f"orbit of the {orbit.source}"
+        if not orbit.covers(*ends):
+            raise OrbitError(
+                f"{self.name}: {name} has state vectors from {orbit.instants(orbit.times[0])} to "
+                f"{orbit.instants(orbit.times[-1])}, the image is of {ends[0]} to {ends[1]}; give an "
+                "orbit of that time"
+            )
+        times = np.array([orbit.seconds(end) for end in ends])
+        apart = np.linalg.norm(orbit.displacement(self.orbit, times), axis=-1).max()
+        if not apart < ABSURD_M:
+            raise OrbitError(
+                f"{self.name}: {name} lies {apart:.3g} m from the annotated one, more than {ABSURD_M:g} m; "
+                f"give an orbit of {self.platform}"
+            )
+
+
+def _require_same_image(annotation: Annotation, manifest: Manifest, file: str) -> None:
+    """Checks that an annotation of VV is the one of this product, not of another one copied into it."""
+    said = annotation.polarisation, annotation.absolute_orbit, annotation.datatake_id
+    expected = POLARISATIONS[0], manifest.absolute_orbit, manifest.datatake_id
+    if said != expected:
+        raise SafeError(
+            f"{file}: polarisation, absoluteOrbitNumber and missionDataTakeId are {said}, by name and "
+            f"manifest {expected}; download the product again"
+        )

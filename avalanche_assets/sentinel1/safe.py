@@ -4,6 +4,7 @@ Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), product structure,
 """
 
 import hashlib
+import lzma
 import re
 import struct
 import zipfile
@@ -39,6 +40,7 @@ MAX_XML_BYTES = 100_000_000
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     struct.error,
     OSError,
     EOFError,
@@ -111,24 +113,22 @@ class SafeArchive:
             SafeError: Nothing is there, the zip is truncated or hostile, or no manifest is inside.
         """
         path = Path(path)
-        if path.is_dir():
-            files = (member for member in path.rglob("*") if member.is_file())
-            members = sorted(member.relative_to(path).as_posix() for member in files)
-            if MANIFEST not in members:
-                raise SafeError(f"{path}: {MANIFEST} is missing; give the .SAFE folder of a complete product")
-            return cls(path, "", tuple(members))
-        if not path.exists():
-            raise SafeError(f"{path}: no such product; give a .SAFE folder or a zip of one")
         try:
-            with zipfile.ZipFile(path) as archive:
-                require_harmless(archive, path)
-                names = sorted(name for name in archive.namelist() if not name.endswith("/"))
+            if path.is_dir():
+                files = (member for member in path.rglob("*") if member.is_file())
+                names = sorted(member.relative_to(path).as_posix() for member in files)
+                root = ""
+            elif path.exists():
+                with zipfile.ZipFile(path) as archive:
+                    require_harmless(archive, path)
+                    names = sorted(name for name in archive.namelist() if not name.endswith("/"))
+                root = _root(path, names)
+            else:
+                raise SafeError(f"{path}: no such product; give a .SAFE folder or a zip of one")
         except ZIP_ERRORS as error:
-            raise SafeError(f"{path}: not a complete zip ({error}); download the product again") from error
-        manifests = [name for name in names if name.split("/")[-1] == MANIFEST]
-        if len(manifests) != 1:
-            raise SafeError(f"{path}: {len(manifests)} files {MANIFEST}, one is needed; download it again")
-        root = manifests[0].removesuffix(MANIFEST)
+            raise SafeError(f"{path}: not a complete zip or folder ({error}); download it again") from error
+        if root + MANIFEST not in names:
+            raise SafeError(f"{path}: {MANIFEST} is missing; give the .SAFE folder of a complete product")
         inside = (name.removeprefix(root) for name in names if name.startswith(root))
         return cls(path, root, tuple(inside))
 
@@ -168,7 +168,7 @@ class SafeArchive:
         Raises:
             SafeError: A file is damaged, or an annotation or measurement that the manifest lists is missing.
         """
-        objects = parse_data_objects(self.read(MANIFEST), f"{self.path.name}/{MANIFEST}")
+        objects = parse_data_objects(self.read(MANIFEST), self.label(MANIFEST))
         for member in sorted(objects.keys() - set(self.members)):
             if PurePosixPath(member).parts[0] in ("annotation", "measurement"):
                 raise SafeError(f"{self.path}: {member} is missing; download the product again")
@@ -214,9 +214,16 @@ class SafeArchive:
     def raster(self, polarisation: str) -> str:
         """Name under which GDAL opens the measurement of one polarisation, in place; raises as `find`."""
         member = self.find("measurement", polarisation)
-        if self._zipped:
-            return f"/vsizip/{{{self.path.resolve()}}}/{self.root}{member}"
-        return str(self.path / member)
+        if not self._zipped:
+            return str(self.path / member)
+        zipped = str(self.path.resolve())
+        # Braces say where the name of the zip ends; inside of it they would say something else.
+        marked = zipped if set(zipped) & set("{}") else f"{{{zipped}}}"
+        return f"/vsizip/{marked}/{self.root}{member}"
+
+    def label(self, member: str) -> str:
+        """What messages call one file: the product and the path inside it."""
+        return f"{self.path.name}/{member}"
 
     @property
     def _zipped(self) -> bool:
@@ -225,11 +232,19 @@ class SafeArchive:
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest; raises `SafeError` when a field is missing."""
-        return parse_manifest(self.read(MANIFEST), f"{self.path.name}/{MANIFEST}")
+        return parse_manifest(self.read(MANIFEST), self.label(MANIFEST))
 
     def _matches(self, role: str, polarisation: str) -> list[str]:
         pattern = re.compile(FILE_PATTERNS[role].format(pol=polarisation.lower()))
         return [member for member in self.members if pattern.fullmatch(member)]
+
+
+def _root(path: Path, names: list[str]) -> str:
+    """The folder of the only product in a zip, with its slash."""
+    manifests = [name for name in names if name.split("/")[-1] == MANIFEST]
+    if len(manifests) != 1:
+        raise SafeError(f"{path}: {len(manifests)} files {MANIFEST}, one is needed; download it again")
+    return manifests[0].removesuffix(MANIFEST)
 
 
 def parse_manifest(content: bytes, file: str) -> Manifest:

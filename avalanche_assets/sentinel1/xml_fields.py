@@ -16,6 +16,11 @@ ValueT = TypeVar("ValueT")
 
 LARGEST = sys.float_info.max
 LARGEST_INTEGER = 2**31 - 1
+MAX_PIXELS = 100_000
+"""More lines or samples than any image has: a slice has some 17,000 x 26,000."""
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_NUMBERS = re.compile(r"[\d.eE+\-\s]+", re.ASCII)
+"""What Python reads as numbers and is of these characters is a number in XML too; 1_0 or nan are not."""
 _INSTANT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z?", re.ASCII)
 
 
@@ -55,10 +60,19 @@ class XmlNode:
             raise SafeError(f"{file}: not well-formed XML ({error}); download it again") from error
         return cls(file, root)
 
-    def nodes(self, path: str) -> list["XmlNode"]:
-        """All elements under `path`, possibly none."""
+    def nodes(self, path: str, most: int = LARGEST_INTEGER) -> list["XmlNode"]:
+        """All elements under `path`, possibly none.
+
+        Raises:
+            SafeError: There are more than `most`.
+        """
         steps = "/".join(f"*[local-name()='{name}']" for name in path.split("/"))
-        return [XmlNode(self.file, found) for found in self.element.xpath(f".//{steps}")]
+        found = self.element.xpath(f".//{steps}")
+        if len(found) > most:
+            raise SafeError(
+                f"{self.file}: {len(found)} elements {path}, more than {most}; download the original"
+            )
+        return [XmlNode(self.file, element) for element in found]
 
     def node(self, path: str) -> "XmlNode":
         """The first element under `path`.
@@ -72,7 +86,11 @@ class XmlNode:
         return found[0]
 
     def text(self, path: str) -> str:
-        """Text of the first element under `path`, without surrounding space."""
+        """Text of the first element under `path`, without surrounding space.
+
+        Raises:
+            SafeError: The field is missing, or holds other elements.
+        """
         return self.node(path)._own_text
 
     def texts(self, path: str) -> tuple[str, ...]:
@@ -85,22 +103,25 @@ class XmlNode:
         Raises:
             SafeError: The field is missing, not a number or out of range.
         """
-        return self._converted(path, lambda text: _bounded(float(text), low, high))
+        return self._converted(path, lambda text: _number(text, low, high))
 
     def integer(self, path: str, low: int = -LARGEST_INTEGER, high: int = LARGEST_INTEGER) -> int:
         """A whole number; raises as `number`."""
-        return self._converted(path, lambda text: _bounded(int(text), low, high))
+        return self._converted(path, lambda text: _whole(text, low, high))
 
     def time(self, path: str) -> np.datetime64:
         """A UTC instant of this century in nanoseconds; raises as `number`."""
         return self._converted(path, _instant)
 
-    def numbers(self, path: str) -> NDArray[np.float64]:
-        """Space-separated finite numbers, at least one; raises as `number`."""
-        return self._converted(path, _finite)
+    def numbers(self, path: str, low: float = -LARGEST, high: float = LARGEST) -> NDArray[np.float64]:
+        """Space-separated finite numbers from `low` to `high`, at least one; raises as `number`."""
+        return self._converted(path, lambda text: _numbers(text, low, high))
 
     @property
     def _own_text(self) -> str:
+        if len(self.element):
+            name = etree.QName(self.element).localname
+            raise SafeError(f"{self.file}: field {name} holds other elements; download it again")
         return (self.element.text or "").strip()
 
     def _converted(self, path: str, convert: Callable[[str], ValueT]) -> ValueT:
@@ -113,23 +134,35 @@ class XmlNode:
             ) from error
 
 
-NumberT = TypeVar("NumberT", int, float)
-
-
-def _bounded(value: NumberT, low: NumberT, high: NumberT) -> NumberT:
-    if not low <= value <= high:  # nor is NaN
-        raise ValueError(f"{str(value)[:30]} is not from {low:g} to {high:g}")
+def _number(text: str, low: float, high: float) -> float:
+    value = float(_matching(_NUMBERS, text))
+    if not low <= value <= high:
+        raise ValueError(f"{value:.10g} is not from {low:g} to {high:g}")
     return value
+
+
+def _numbers(text: str, low: float, high: float) -> NDArray[np.float64]:
+    values = np.array(_matching(_NUMBERS, text).split(), np.float64)
+    outside = ~((values >= low) & (values <= high))
+    if outside.any():
+        raise ValueError(f"{values[outside][0]:.10g} is not from {low:g} to {high:g}")
+    return values
+
+
+def _whole(text: str, low: int, high: int) -> int:
+    value = int(_matching(_WHOLE, text))
+    if not low <= value <= high:
+        raise ValueError(f"{text[:30]} is not from {low} to {high}")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(f"{text[:30]!r} is not a number of plain digits")
+    return text
 
 
 def _instant(text: str) -> np.datetime64:
     if not _INSTANT.fullmatch(text):
         raise ValueError(f"{text!r} is not a date and time (2017-12-03T05:36:00.123456)")
     return np.datetime64(text.removesuffix("Z"), "ns")
-
-
-def _finite(text: str) -> NDArray[np.float64]:
-    values = np.array(text.split(), np.float64)
-    if not (values.size and np.isfinite(values).all()):
-        raise ValueError("not a list of finite numbers")
-    return values

@@ -55,7 +55,6 @@ def undulation(
     Raises:
         TerrainError: No geoid grid is there, it is none, or it does not cover the analysis grid.
     """
-    shift, source = _grid_shift(vertical_datum, path, geoid_grid)
     margin = STEP_PX
     whole = grid.subgrid(Window(-margin, -margin, grid.height + 2 * margin, grid.width + 2 * margin))
     coarse = Grid(
@@ -70,12 +69,15 @@ def undulation(
     y = coarse.north - (np.arange(coarse.height) + 0.5) * coarse.resolution
     x, y = np.meshgrid(x, y)
     lon, lat = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(x, y)
-    lattice = np.asarray(shift.transform(lon, lat, np.zeros_like(lon))[2])
-    if not np.isfinite(lattice).all():
+    shifts = _grid_shifts(vertical_datum, path, geoid_grid)
+    lattices = ((np.asarray(shift.transform(lon, lat, 0.0 * lon)[2]), source) for shift, source in shifts)
+    known = next(((lattice, source) for lattice, source in lattices if np.isfinite(lattice).all()), None)
+    if known is None:
         raise TerrainError(
-            f"{path}: the geoid grid {source} does not cover the analysis grid; give a global one in "
+            f"{path}: the geoid grid {shifts[-1][1]} does not cover the analysis grid; give a global one in "
             "terrain.geoid_grid, or convert the elevation model to ellipsoidal heights"
         )
+    lattice, source = known
     lowest, highest = float(lattice.min()), float(lattice.max())
     if lowest < UNDULATION_M[0] or highest > UNDULATION_M[1] or lowest == highest == 0.0:
         raise TerrainError(
@@ -95,22 +97,25 @@ def undulation(
     return result
 
 
-def _grid_shift(vertical_datum: str, path: Path, geoid_grid: Path | None) -> tuple[Transformer, str]:
-    """The transformation from heights above the geoid to ellipsoidal ones, and the grid it uses."""
+def _grid_shifts(vertical_datum: str, path: Path, geoid_grid: Path | None) -> list[tuple[Transformer, str]]:
+    """Transformations from heights above the geoid to ellipsoidal ones, best first, and the grids they use.
+
+    More than one: PROJ believes in a grid that it may fetch from a network, and gives infinity without one.
+    """
     if geoid_grid is not None:
-        return _shift_by_file(geoid_grid), str(geoid_grid)
+        return [(_shift_by_file(geoid_grid), str(geoid_grid))]
     name = GRID_FILES[vertical_datum]
     with warnings.catch_warnings():
         # pyproj warns of the missing grid; the error below does too.
         warnings.simplefilter("ignore", UserWarning)
         vertical = VERTICAL_CRS[vertical_datum].removeprefix("EPSG:")
         group = TransformerGroup(f"EPSG:4326+{vertical}", "EPSG:4979", always_xy=True)
-    for transformer in group.transformers:
-        if "vgridshift" in transformer.definition:
-            return transformer, name
+    shifts = [(shift, name) for shift in group.transformers if "vgridshift" in shift.definition]
     packaged = _packaged_grid(vertical_datum)
     if packaged is not None:
-        return _shift_by_file(packaged), str(packaged)
+        shifts.append((_shift_by_file(packaged), str(packaged)))
+    if shifts:
+        return shifts
     raise TerrainError(
         f"{path}: terrain.vertical_datum is {vertical_datum!r}, but PROJ lacks the geoid grid {name} and "
         f"would leave the heights about 50 m wrong; get it with "

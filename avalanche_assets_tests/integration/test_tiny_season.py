@@ -303,6 +303,8 @@ def test_every_date_records_the_best_orbit_there_is(tiny_season):
         orbits[day] = Orbit.from_json(layout.orbit_files(day).read_text(encoding="utf-8"))
         with rasterio.open(layout.sigma0(day)) as dataset:
             assert dataset.tags()["orbit_source"] == orbits[day].source
+            assert dataset.tags()["equivalent_looks"] == "7.6"  # of cells of 20 m
+            assert dataset.tags()["convention"] == "sigma0, ellipsoid"
     assert [orbit.source for orbit in orbits.values()] == (
         ["POEORB"] * 5 + ["annotation"] + ["POEORB"] * 3 + ["RESORB"]
     )

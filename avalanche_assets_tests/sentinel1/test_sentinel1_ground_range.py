@@ -18,32 +18,6 @@ def test_stamp_error_is_found_from_the_grid(tmp_path, ipf):
     np.testing.assert_allclose(found, tiny_safe.sample_of(tau, slant_range), atol=0.02, rtol=0)
 
 
-AZIMUTH_TOLERANCE_US = {"CEAB": 500, "3768": 500, "8255": 5, "ECC8": 100}
-"""By the end of the name: what the processor's own orbit leaves."""
-
-
-def test_real_geolocation_grids_are_reproduced(real_data):
-    paths = sorted((real_data / "safe").glob("*.zip"))
-    assert paths
-    for path in paths:
-        product = Product.open(path)
-        azimuth_us = AZIMUTH_TOLERANCE_US[product.name[-4:]]
-        grid = product.annotation.grid
-        found = product.locate(grid.lon_deg, grid.lat_deg, grid.height_m)
-        time = np.array([product.orbit.seconds(instant) for instant in grid.azimuth_time])
-        np.testing.assert_allclose(found.azimuth_time, time, atol=azimuth_us * 1e-6, rtol=0)
-        np.testing.assert_allclose(found.slant_range, grid.slant_range_m, atol=1e-3, rtol=0)
-        # Old products lack the record that their last second needs; the next slice has it.
-        covered = time <= product.orbit.seconds(product.annotation.image.first_line) + (
-            product.ground_range.times[-1] + 0.1
-        )
-        assert covered.mean() >= 0.9
-        np.testing.assert_allclose(found.sample[covered], grid.sample[covered], atol=0.1, rtol=0)
-        # Grid times leave line * interval by a ramp of up to 0.2 line along range.
-        np.testing.assert_allclose(found.line, grid.line, atol=0.5, rtol=0)
-        np.testing.assert_allclose(found.incidence, grid.incidence_deg, atol=0.05, rtol=0)
-
-
 def test_without_the_shift_an_alpine_grid_is_missed_by_more_than_a_pixel(real_data):
     from dataclasses import replace
 

@@ -8,8 +8,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import orbit_file_text
 import pytest
 import rasterio
+import tiny_safe
 import xarray
 from tiny_safe import EPOCH, LINE_INTERVAL_S, SPACING_M, START_S, write_tiny_safe
 
@@ -90,6 +92,8 @@ def test_array_survives_a_file(product, tmp_path):
         (("VV", Window(0, 390, 40, 40)), "leaves the image"),
         (("VV", Window(0, 0, 0, 40)), "is empty"),
         (("VV", Window(10, 0, -5, 40)), "is empty or leaves"),
+        (("VV", (0, 0, 10, 10)), r"\(0, 0, 10, 10\) is no window; give .*Window\(row, col, height, width\)"),
+        (("VV", slice(0, 10)), "is no window"),
     ],
 )
 def test_requests_that_cannot_be_met_are_named(product, method, arguments, message):
@@ -106,6 +110,11 @@ def test_xarray_is_imported_only_when_asked_for():
 def test_example_of_the_documentation_runs(tmp_path, monkeypatch):
     name = "S1B_IW_GRDH_1SDV_20171203T053600_20171203T053625_008510_00F1A2_5E6F"
     write_tiny_safe(tmp_path, DN, name=name, zipped=True)
+    times = np.arange(0.0, 130.0, 10.0)
+    instants, place = EPOCH + (times * 1e9).astype("timedelta64[ns]"), tiny_safe.position
+    states = place(times), (place(times + 1e-3) - place(times - 1e-3)) / 2e-3
+    text = orbit_file_text.orbit_file_text(instants, states, platform="S1B")
+    (tmp_path / orbit_file_text.name("S1B", start=EPOCH, stop=instants[-1])).write_text(text)
     monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[2] / "docs/products.md").read_text(encoding="utf-8").replace("```", "")
     example = doctest.DocTestParser().get_doctest(text, {}, "products.md", "docs/products.md", 0)

@@ -105,6 +105,22 @@ def test_reasons_for_missing_values_are_flagged(tmp_path):
     assert {0, 4, 8, 16} == set(np.unique(sigma0.flags))
 
 
+def test_pixels_that_were_not_imaged_do_not_bleed_into_their_neighbours(tmp_path):
+    cut = DN.copy()
+    cut[:, 450:] = 0
+    cut[:330] = 0
+    whole, part = (
+        Product.open(write_tiny_safe(tmp_path / name, dn, ipf="003.31"))
+        for name, dn in (("whole", DN), ("part", cut))
+    )
+    expected = terrain_corrected_sigma0([whole], whole.orbit, DEM, GRID)
+    found = terrain_corrected_sigma0([part], part.orbit, DEM, GRID)
+    known = np.isfinite(found.vv)
+    assert 0.1 < known.mean() < 0.9
+    np.testing.assert_array_equal(found.vv[known], expected.vv[known])
+    assert (found.flags[~known] == Visibility.BORDER).all()
+
+
 def _centres(grid):
     rows, cols = np.meshgrid(np.arange(grid.height), np.arange(grid.width), indexing="ij")
     x, y = grid.west + (cols + 0.5) * 20, grid.north - (rows + 0.5) * 20

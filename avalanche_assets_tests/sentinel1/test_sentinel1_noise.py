@@ -1,5 +1,6 @@
 """Noise and calibration tables against hand-computed values."""
 
+import re
 import zipfile
 from xml.etree import ElementTree
 
@@ -66,6 +67,8 @@ def test_rows_do_not_depend_on_how_they_are_cut():
     [
         (OLD.replace(b"<noiseLut>100 200 400", b"<noiseLut>0 0 0").replace(b"300 700", b"0 0"), (2, 84)),
         (OLD, (2, 36)),
+        (NEW.replace(b"100 180", b"0 0"), (3, 31)),
+        (NEW.replace(b"<noiseAzimuthLut>1 2", b"<noiseAzimuthLut>0 0"), (3, 31)),
     ],
 )
 def test_zero_or_unscaled_noise_is_not_denoisable(content, ipf):
@@ -75,6 +78,39 @@ def test_zero_or_unscaled_noise_is_not_denoisable(content, ipf):
 def test_vector_with_too_few_values_is_named():
     with pytest.raises(SafeError, match=r"noise\.xml.*noiseLut has 3 values for 2 pixels"):
         parse_noise(OLD.replace(b"0 4 8", b"0 8"), "noise.xml", (2, 84), 9)
+
+
+@pytest.mark.parametrize(
+    ("content", "there", "instead", "message"),
+    [
+        (OLD, b"300 700", b"300 1e39", "noiseLut cannot be read: 1e+39 is not from 0 to 1e+09"),
+        (OLD, b"300 700", b"-1 700", "noiseLut cannot be read: -1 is not from 0"),
+        (NEW, b"100 180", b"100 1e10", "noiseRangeLut cannot be read: 1e+10 is not"),
+        (NEW, b">1 2<", b">1 1e308<", "noiseAzimuthLut cannot be read: 1e+308 is not from 0 to 100"),
+        (NEW, b">0.5<", b">-1<", "noiseAzimuthLut cannot be read: -1 is not"),
+    ],
+)
+def test_noise_that_cannot_be_true_is_named(content, there, instead, message):
+    assert there in content
+    with pytest.raises(SafeError, match=rf"noise\.xml: field {re.escape(message)}.*download"):
+        parse_noise(content.replace(there, instead), "noise.xml", (3, 31), 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "element"),
+    [
+        (OLD, b"<noiseVector>", "noiseVectorList/noiseVector"),
+        (NEW, b"<noiseRangeVector>", "noiseRangeVectorList/noiseRangeVector"),
+        (NEW, b"<noiseAzimuthVector>", "noiseAzimuthVectorList/noiseAzimuthVector"),
+    ],
+)
+def test_more_vectors_than_any_image_has_are_refused_at_once(text, start, element):
+    """Some megabytes of them would take minutes or all of the memory."""
+    end = start.replace(b"<", b"</")
+    first, stop = text.index(start), text.index(end) + len(end)
+    content = text[:first] + 1000 * text[first:stop] + text[stop:]
+    with pytest.raises(SafeError, match=rf"noise\.xml: 100[01] elements {element}, more than \d+; download"):
+        parse_noise(content, "noise.xml", (3, 31), 26_000)
 
 
 CALIBRATION = b"""<calibration><calibrationVectorList>
@@ -91,6 +127,24 @@ def test_sigma0_by_hand():
     backscatter_row(dn, factor[0], np.full(5, 200, np.float32), sigma0)
     expected = [(2025 - 200) / 450**2, np.nan, (100 - 200) / 500**2, (11025 - 200) / 525**2, 2825 / 550**2]
     np.testing.assert_allclose(sigma0, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [b"1e308", b"1e25", b"1e-30", b"0", b"-5"])
+def test_calibration_that_cannot_be_true_is_named(value):
+    with pytest.raises(
+        SafeError, match=r"calibration\.xml: field sigmaNought .* is not from 0\.01 to 1e\+06"
+    ):
+        parse_calibration(CALIBRATION.replace(b"600", value), "calibration.xml", "sigma0", 5)
+
+
+def test_more_calibration_vectors_than_any_image_has_are_refused():
+    start, end = b"<calibrationVector>", b"</calibrationVector>"
+    first, stop = CALIBRATION.index(start), CALIBRATION.index(end) + len(end)
+    many = CALIBRATION[:first] + 1000 * CALIBRATION[first:stop] + CALIBRATION[stop:]
+    with pytest.raises(
+        SafeError, match=r"calibration\.xml: 1001 elements .*calibrationVector, more than 200"
+    ):
+        parse_calibration(many, "calibration.xml", "sigma0", 26_000)
 
 
 def test_missing_quantity_is_named():

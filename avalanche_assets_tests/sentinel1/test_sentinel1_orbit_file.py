@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 from xml.etree import ElementTree
 
 import numpy as np
@@ -32,6 +32,14 @@ def write(folder, text=TEXT, name=None):
 
 def read(path, start=START, stop=STOP, platform="S1A"):
     return read_orbit_file(path, platform, start, stop)
+
+
+def test_instants_of_a_product_and_a_path_as_text_are_taken(tmp_path):
+    path = write(tmp_path)
+    utc = [datetime.fromisoformat(str(end.astype("datetime64[us]"))) for end in (START, STOP)]
+    away = [end.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=9))) for end in utc]
+    for times in (utc, away):
+        np.testing.assert_array_equal(read(str(path), *times).positions, read(path).positions)
 
 
 def test_vectors_are_those_that_the_standard_library_reads(tmp_path):
@@ -176,9 +184,9 @@ def test_zip_without_orbit_file_is_named(tmp_path):
         read(path)
 
 
-def packed():
+def packed(method: int = zipfile.ZIP_DEFLATED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         archive.writestr(orbit_file_text.name(), TEXT)
     return buffer.getvalue()
 
@@ -187,7 +195,8 @@ def packed():
 @given(data=st.data())
 def test_no_other_error_escapes_from_a_garbled_file(tmp_path_factory, data):
     suffix = data.draw(st.sampled_from(["", ".zip"]))
-    content = bytearray(packed() if suffix else TEXT.encode())
+    method = data.draw(st.sampled_from([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]))
+    content = bytearray(packed(method) if suffix else TEXT.encode())
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(content)))
         stop = data.draw(st.integers(start, min(len(content), start + 2000)))

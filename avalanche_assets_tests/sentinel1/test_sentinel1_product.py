@@ -3,20 +3,24 @@
 import shutil
 import warnings
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import rasterio
 import tiny_safe
+import xarray
 from tiny_safe import AMPLITUDE, NOISE, write_tiny_safe
 
-from avalanche_assets.errors import SafeError
+from avalanche_assets.errors import OrbitError, SafeError
 from avalanche_assets.grid import Window
 from avalanche_assets.sentinel1.product import Product
 
 RNG = np.random.default_rng(139)
 DN = RNG.integers(40, 900, (300, 400))
+MEASUREMENT = "measurement/s1b-iw-grd-vv-tiny.tiff"
 
 
 def test_attributes_come_from_the_manifest(tmp_path):
@@ -90,6 +94,44 @@ def test_location_agrees_with_the_closed_form(tmp_path):
     np.testing.assert_allclose(found.sample, tiny_safe.sample_of(0.3, 901e3), atol=0.02, rtol=0)
     np.testing.assert_allclose(found.slant_range, 901e3, atol=1e-4, rtol=0)
 
+    expected = tiny_safe.EPOCH + np.timedelta64(60_300_000_000, "ns")
+    assert abs(found.azimuth_time - expected) < np.timedelta64(200, "ns")  # annotated positions are rounded
+
+
+def test_place_that_the_pass_did_not_image_has_no_time(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    lon, lat, height = tiny_safe.ground_point(tiny_safe.START_S + 0.3, 901e3)
+    found = product.locate(lon, lat, [height, np.nan])
+    assert np.isnat(found.azimuth_time).tolist() == np.isnan(found.line).tolist() == [False, True]
+
+
+def test_labelled_columns_are_taken_row_by_row(tmp_path):
+    """Labelled arrays align by their labels in arithmetic; here only the order counts."""
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    lon, lat, height = tiny_safe.ground_point(tiny_safe.START_S + 0.3, 901e3)
+    columns = xarray.DataArray([lon, lon], dims="corridor"), xarray.DataArray([lat, lat], dims="place")
+    found = product.locate(*columns, height)
+    assert found.incidence.tolist() == 2 * [float(product.locate(lon, lat, height).incidence)]
+
+
+def test_orbit_of_another_time_or_platform_is_refused(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    point, own = tiny_safe.ground_point(tiny_safe.START_S + 0.3, 901e3), product.orbit
+    np.testing.assert_array_equal(product.locate(*point, own).line, product.locate(*point).line)
+    later = replace(own, epoch=own.epoch + np.timedelta64(6, "D"), file="later.EOF")
+    with pytest.raises(
+        OrbitError, match=r"later\.EOF has state vectors from 2017-12-09T.*orbit of that time"
+    ):
+        product.locate(*point, later)
+    half_a_turn_on = replace(own, positions=-own.positions, file="S1A.EOF")
+    with pytest.raises(OrbitError, match=r"S1A\.EOF lies 1\.41e\+07 m from .*give an orbit of S1B"):
+        product.locate(*point, half_a_turn_on)
+
+
+def test_product_shows_itself_in_a_line(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, DN))
+    assert repr(product) == f"<Product {product.name}: S1B, relative orbit 139, 300 x 400>"
+
 
 def test_truncated_zip_is_named(tmp_path):
     path = write_tiny_safe(tmp_path, DN, zipped=True)
@@ -157,6 +199,83 @@ def test_raster_of_another_size_is_refused(tmp_path):
         Product.open(path).calibrate("VV")
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ({"dtype": "uint8"}, "samples of uint8"),
+        ({"dtype": "int16"}, "samples of int16"),
+        ({"dtype": "float32"}, "samples of float32"),
+        ({"dtype": "complex64"}, "samples of complex64"),
+        ({"dtype": "uint16", "count": 2}, "samples of uint16, uint16"),
+    ],
+)
+def test_raster_of_another_kind_is_refused(tmp_path, kind, message):
+    path = write_tiny_safe(tmp_path, DN)
+    profile = {"driver": "GTiff", "height": 300, "width": 400, "count": 1, **kind}
+    with rasterio.open(
+        path / MEASUREMENT, "w", **profile, transform=rasterio.Affine.translation(0, 1)
+    ) as dataset:
+        dataset.write((DN % 200).astype(kind["dtype"]), 1)
+    with pytest.raises(SafeError, match=rf"vv-tiny\.tiff: .*{message}, the annotation.*of uint16.*download"):
+        Product.open(path).calibrate("VV")
+
+
+def test_raster_that_refers_to_another_file_is_not_followed(tmp_path):
+    path = write_tiny_safe(tmp_path, DN)
+    other = write_tiny_safe(tmp_path / "other", DN) / MEASUREMENT
+    (path / MEASUREMENT).write_text(
+        '<VRTDataset rasterXSize="400" rasterYSize="300"><VRTRasterBand dataType="UInt16" band="1">'
+        f'<SimpleSource><SourceFilename relativeToVRT="0">{other}</SourceFilename><SourceBand>1</SourceBand>'
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with pytest.raises(SafeError, match=r"vv-tiny\.tiff: measurement cannot be opened.*download"):
+        Product.open(path).calibrate("VV")
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [("<polarisation>VV", "<polarisation>VH"), ("Number>8510<", "Number>8511<"), ("Id>61000<", "Id>61001<")],
+)
+def test_annotation_of_another_image_is_refused(tmp_path, there, instead):
+    path = write_tiny_safe(tmp_path, DN)
+    annotation = path / "annotation/s1b-iw-grd-vv-tiny.xml"
+    annotation.write_text(annotation.read_text().replace(there, instead))
+    with pytest.raises(SafeError, match=r"TINY_00000\.SAFE/annotation/.*'V[VH]', 851\d, 6100\d\).*download"):
+        Product.open(path)
+
+
+@pytest.mark.parametrize("role", ["calibration", "noise"])
+def test_damaged_table_is_named_with_its_product(tmp_path, role):
+    path = write_tiny_safe(tmp_path, DN)
+    (path / f"annotation/calibration/{role}-s1b-iw-grd-vv-tiny.xml").write_text("<root/>")
+    with pytest.raises(SafeError, match=rf"TINY_00000\.SAFE/annotation/calibration/{role}-s1b.*download"):
+        Product.open(path).calibrate("VV")
+
+
+@pytest.mark.parametrize("folder", ["a{b", "a}b", "{ab}"])
+def test_zip_is_read_in_a_folder_whose_name_has_braces(tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    path = write_tiny_safe(tmp_path / folder, DN, zipped=True)
+    assert np.isfinite(Product.open(path).calibrate("VV")).all()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x\0y"])
+def test_path_that_no_file_system_has_is_named(name):
+    with pytest.raises(SafeError, match=r"complete zip or folder|no such product"):
+        Product.open(name)
+
+
+def test_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    path = write_tiny_safe(tmp_path, DN)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "rglob", refuse)
+    with pytest.raises(SafeError, match=r"TINY_00000\.SAFE: .*Permission denied"):
+        Product.open(path)
+
+
 def test_unreadable_field_is_named(tmp_path):
     path = write_tiny_safe(tmp_path, DN)
     annotation = path / "annotation/s1b-iw-grd-vv-tiny.xml"
@@ -194,22 +313,69 @@ def test_real_raster_is_read_in_place(real_data):
             assert dataset.shape == product.shape
 
 
-def test_sigma0_of_real_tables_agrees_with_xarray_sentinel(real_data, tmp_path):
-    xarray_sentinel = pytest.importorskip("xarray_sentinel")
+@pytest.fixture(scope="module")
+def real_tables(real_data, tmp_path_factory):
+    """A real product with speckle on 16 lines of both rasters; the first of them and the numbers."""
     (source,) = (real_data / "safe").glob("*8255*.zip")
+    unpacked = tmp_path_factory.mktemp("real")
     with zipfile.ZipFile(source) as archive:
-        archive.extractall(tmp_path)
-    (folder,) = tmp_path.glob("*.SAFE")
+        archive.extractall(unpacked)
+    (folder,) = unpacked.glob("*.SAFE")
     product = Product.open(folder)
     lines, samples = product.shape
     row, dn = 9000, RNG.integers(1, 3000, (16, samples)).astype(np.uint16)
-    stem = product.archive.find("annotation", "VV").split("/")[1].removesuffix(".xml")
-    with rasterio.open(
-        folder / f"measurement/{stem}.tiff", "w", driver="GTiff", dtype="uint16", count=1, height=lines,
-        width=samples, SPARSE_OK="TRUE", transform=rasterio.Affine.translation(0, 1),
-    ) as dataset:  # fmt: skip
-        dataset.write(dn, 1, window=rasterio.windows.Window(0, row, samples, 16))
-    product = Product.open(folder)
+    for polarisation in product.polarisations:
+        stem = product.archive.find("annotation", polarisation).split("/")[1].removesuffix(".xml")
+        with rasterio.open(
+            folder / f"measurement/{stem}.tiff", "w", driver="GTiff", dtype="uint16", count=1, height=lines,
+            width=samples, SPARSE_OK="TRUE", transform=rasterio.Affine.translation(0, 1),
+        ) as dataset:  # fmt: skip
+            dataset.write(dn, 1, window=rasterio.windows.Window(0, row, samples, 16))
+    return Product.open(folder), row, dn
+
+
+def _vectors(root, element, value, line, samples):
+    """Vectors of a real table on one line: bilinear, read by the standard library."""
+    vectors = root.findall(f".//{element}")
+    at = np.array([float(vector.findtext("line")) for vector in vectors])
+    upper = min(max(int(np.searchsorted(at, line)), 1), len(at) - 1)
+    above, below = (
+        np.interp(
+            np.arange(samples),
+            *(np.array(vectors[i].findtext(name).split(), float) for name in ("pixel", value)),
+        )
+        for i in (upper - 1, upper)
+    )
+    weight = (line - at[upper - 1]) / (at[upper] - at[upper - 1])
+    return (1 - weight) * above + weight * below
+
+
+@pytest.mark.parametrize("polarisation", ["VV", "VH"])
+def test_denoised_sigma0_of_real_tables_follows_the_formula(real_tables, polarisation):
+    product, row, dn = real_tables
+    samples = dn.shape[1]
+    calibration, noise = (
+        ElementTree.fromstring(product.archive.read(product.archive.find(role, polarisation)))
+        for role in ("calibration", "noise")
+    )
+    found = product.calibrate(polarisation, Window(row, 0, 16, samples))
+    for index in (0, 7, 15):
+        line, power = row + index, dn[index].astype(float) ** 2
+        factor = _vectors(calibration, "calibrationVector", "sigmaNought", line, samples)
+        eta = _vectors(noise, "noiseRangeVector", "noiseRangeLut", line, samples)
+        for block in noise.iter("noiseAzimuthVector"):
+            first, last = (int(block.findtext(f"{end}RangeSample")) for end in ("first", "last"))
+            along = (np.array(block.findtext(name).split(), float) for name in ("line", "noiseAzimuthLut"))
+            eta[first : last + 1] *= np.interp(line, *along)
+        error = abs(found[index] - (power - eta) / factor**2)
+        # Relative to what is subtracted from: single precision of DN^2, eta and A.
+        assert (error / ((power + eta) / factor**2)).max() < 5e-7
+
+
+def test_sigma0_of_real_tables_agrees_with_xarray_sentinel(real_tables):
+    xarray_sentinel = pytest.importorskip("xarray_sentinel")
+    product, row, dn = real_tables
+    folder, samples = product.archive.path, dn.shape[1]
     found = product.calibrate("VV", Window(row, 0, 16, samples), denoise=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

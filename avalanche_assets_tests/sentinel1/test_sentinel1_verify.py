@@ -164,9 +164,10 @@ def test_encrypted_and_several_products_in_a_zip_are_named(tmp_path):
         Product.open(tmp_path / "two.zip")
 
 
-@pytest.fixture(scope="module")
-def sound_zip(tmp_path_factory):
-    path = write_tiny_safe(tmp_path_factory.mktemp("zip"), np.ones((20, 30)), zipped=True)
+@pytest.fixture(scope="module", params=[zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def sound_zip(request, tmp_path_factory):
+    folder, dn = tmp_path_factory.mktemp("zip"), np.ones((20, 30))
+    path = write_tiny_safe(folder, dn, zipped=True, compression=request.param)
     return path.read_bytes(), path.with_name("damaged.zip")
 
 

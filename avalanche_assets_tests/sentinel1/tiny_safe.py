@@ -72,7 +72,7 @@ def _stamp(seconds):
     return str((EPOCH + np.timedelta64(round(seconds * 1e9), "ns")).astype("datetime64[us]"))
 
 
-def _annotation(first_line, lines, samples, polarisation):
+def _annotation(first_line, lines, samples, polarisation, datatake):
     tau = first_line * LINE_INTERVAL_S
     start = START_S + tau
     states = "".join(
@@ -102,7 +102,8 @@ def _annotation(first_line, lines, samples, polarisation):
     )
     return (
         f"<product><adsHeader><polarisation>{polarisation}</polarisation>"
-        "<absoluteOrbitNumber>8510</absoluteOrbitNumber><missionDataTakeId>61000</missionDataTakeId></adsHeader>"
+        "<absoluteOrbitNumber>8510</absoluteOrbitNumber>"
+        f"<missionDataTakeId>{datatake}</missionDataTakeId></adsHeader>"
         f"<generalAnnotation><orbitList>{states}</orbitList></generalAnnotation>"
         "<imageAnnotation><imageInformation>"
         f"<productFirstLineUtcTime>{_stamp(start)}</productFirstLineUtcTime>"
@@ -193,7 +194,9 @@ def write_tiny_safe(
     for channel in polarisations:
         stem = f"{platform.lower()}-iw-grd-{channel.lower()}-tiny"
         calibration = root / "annotation/calibration"
-        (root / f"annotation/{stem}.xml").write_text(_annotation(first_line, lines, samples, channel))
+        (root / f"annotation/{stem}.xml").write_text(
+            _annotation(first_line, lines, samples, channel, datatake)
+        )
         gains = {"sigmaNought": AMPLITUDE, "betaNought": AMPLITUDE / 2, "gamma": AMPLITUDE * 0.9}
         tables = _vectors("calibrationVector", gains, samples, lines)
         (calibration / f"calibration-{stem}.xml").write_text(tables)

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from pyproj import Transformer
 from rasterio.transform import from_origin
 
@@ -15,7 +16,7 @@ BOUNDS = (562_000.0, 5_172_000.0, 578_000.0, 5_188_000.0)
 
 
 def write_dem(
-    path: Path, heights: np.ndarray, crs: str | None = "EPSG:32632", posting=20.0, nodata=None
+    path: Path, heights: np.ndarray, crs: str | None = "EPSG:32632", posting=20.0, nodata=None, **profile
 ) -> Path:
     with rasterio.open(
         path,
@@ -26,8 +27,7 @@ def write_dem(
         height=heights.shape[0],
         width=heights.shape[1],
         crs=crs,
-        transform=from_origin(256_000.0, 5_120_000.0, posting, posting),
-        nodata=nodata,
+        **{"transform": from_origin(256_000.0, 5_120_000.0, posting, posting), "nodata": nodata, **profile},
     ) as dataset:
         dataset.write(heights, 1)
     return path
@@ -190,4 +190,70 @@ def test_file_that_states_the_ellipsoid_is_not_taken_for_heights_above_a_geoid(t
 def test_file_that_states_a_datum_no_setting_has_is_refused_by_name(tmp_path):
     path = write_dem(tmp_path / "dem.tif", slope_plane(), crs="EPSG:32632+5720")
     with pytest.raises(TerrainError, match=r"heights are 'NGF-IGN69 height'.*convert the file"):
+        prepare_dem(path, GridSettings(), "ellipsoidal")
+
+
+TILED = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+
+
+def rough(shape=(512, 512)) -> np.ndarray:
+    return np.random.default_rng(0).normal(1500.0, 100.0, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_truncated_file_is_named_and_not_taken_for_voids(tmp_path, share):
+    path = write_dem(tmp_path / "dem.tif", rough(), **TILED)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(TerrainError, match=r"dem\.tif: .*damaged.*copy it again"):
+        prepare_dem(path, GridSettings(), "ellipsoidal")
+
+
+def test_damaged_file_is_named_and_not_taken_for_heights(tmp_path):
+    path = write_dem(tmp_path / "dem.tif", rough(), **TILED)
+    content = bytearray(path.read_bytes())
+    start = len(content) // 3
+    content[start : start + 2000] = bytes(2000)
+    path.write_bytes(content)
+    with pytest.raises(TerrainError, match=r"dem\.tif: .*copy it again"):
+        prepare_dem(path, GridSettings(), "ellipsoidal")
+
+
+@pytest.mark.parametrize("void", [-32768.0, -9999.0, np.inf, 1e30])
+@pytest.mark.parametrize("posting", [20.0, 5.0])
+def test_voids_that_the_file_does_not_declare_are_refused(tmp_path, void, posting):
+    heights = rough()
+    # One of sixteen fine posts in a cell: their mean would be a height that could be true.
+    heights[100, 100] = void
+    with pytest.raises(TerrainError, match=r"holds heights such as .*nodata"):
+        prepare_dem(write_dem(tmp_path / "dem.tif", heights, posting=posting), GridSettings(), "ellipsoidal")
+
+
+def test_heights_in_feet_and_complex_numbers_are_refused(tmp_path):
+    with pytest.raises(TerrainError, match=r"such as 15000 m.*convert it to metres"):
+        prepare_dem(
+            write_dem(tmp_path / "dem.tif", np.full((64, 64), 15e3, np.float32)),
+            GridSettings(),
+            "ellipsoidal",
+        )
+    with pytest.raises(TerrainError, match="holds complex64 values"):
+        prepare_dem(
+            write_dem(tmp_path / "dem.tif", rough().astype(np.complex64)), GridSettings(), "ellipsoidal"
+        )
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        ({"transform": Affine.identity()}, "no georeference"),
+        ({"transform": Affine(0, 0, 5, 0, 0, 5)}, "no georeference"),
+        ({"crs": "EPSG:4978"}, "coordinate system is 'WGS 84', Geocentric"),
+        ({"crs": 'LOCAL_CS["site",UNIT["metre",1]]'}, "coordinate system is 'site', Engineering"),
+        ({"crs": "EPSG:4326", "transform": from_origin(-180, 90, 0.7, 0.35)}, "set grid.bounds"),
+        ({"crs": "EPSG:4326", "transform": from_origin(500, 200, 1, 1)}, "set grid.bounds"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_georeferences_that_cannot_be_used_are_named(tmp_path, profile, message):
+    path = write_dem(tmp_path / "dem.tif", rough(), **profile)
+    with pytest.raises(TerrainError, match=rf"dem\.tif: .*{message}"):
         prepare_dem(path, GridSettings(), "ellipsoidal")

@@ -197,6 +197,27 @@ def test_ballpark_transformation_is_never_used(datum, tmp_path, monkeypatch, no_
         prepare_dem(path, GridSettings(), datum)
 
 
+def test_packaged_grid_counts_where_proj_cannot_fetch_the_one_it_believes_in(tmp_path, monkeypatch, packaged):
+    """As with PROJ_NETWORK=ON and no network: the transformation is offered, and gives infinity."""
+
+    class Unreachable:
+        definition = "proj=vgridshift grids=us_nga_egm96_15.tif"
+
+        def transform(self, lon, lat, height):
+            return lon, lat, np.full_like(height, np.inf)
+
+    class Believing:
+        def __init__(self, *_: object, **__: object) -> None:
+            self.transformers = [Unreachable()]
+
+    path, heights = write_dem(tmp_path)
+    _, expected = prepare_dem(path, GridSettings(), "EGM96", packaged)
+    monkeypatch.setattr(geoid, "TransformerGroup", Believing)
+    _, prepared = prepare_dem(path, GridSettings(), "EGM96")
+    np.testing.assert_array_equal(prepared, expected)
+    assert (prepared - heights > 40.0).all()
+
+
 @pytest.mark.parametrize(("value", "said"), [(0.0, "0.0 to 0.0 m"), (300.0, "300.0 to 300.0 m")])
 def test_grid_that_is_no_geoid_is_refused(tmp_path, value, said):
     """All zero leaves heights as they are; 300 m is an elevation model by mistake."""
