@@ -104,6 +104,8 @@ class LocalCatalogue:
             return replace(offer, damage=str(error))
         return replace(
             offer,
+            start=manifest.start,
+            stop=manifest.stop,
             slice_number=manifest.slice_number,
             processed=manifest.processed,
             ipf_version=manifest.ipf_version,
