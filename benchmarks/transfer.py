@@ -42,7 +42,7 @@ def curl_md5sum(scene: Scene) -> Callable[[], int]:
 
 
 def _ours(scene: Scene, checked: bool) -> Callable[[], int]:
-    from avalanche_assets.catalogue.http_service import HttpService, Remote
+    from avalanche_assets.services.http_service import HttpService, Remote
     from avalanche_assets.settings import TransferSettings
 
     url, md5, folder = _served(scene)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from avalanche_assets.catalogue.interface import Transferred
+    from avalanche_assets.services.progress import Transferred
 
 LOG_EVERY_S = 30.0
 

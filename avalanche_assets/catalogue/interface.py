@@ -4,11 +4,12 @@ A source is one module with one class that has the four methods of `Catalogue`; 
 it. Offers are what a source says it holds; files come from `fetch`, and only whole and verified ones do.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
+
+from avalanche_assets.services.progress import Progress
 
 MAX_SHARED = timedelta(seconds=2)
 """Names carry whole seconds: neighbouring slices may seem to share up to this much time."""
@@ -110,33 +111,6 @@ class OrbitOffer:
     size_bytes: int | None = None
     md5: str = ""
     location: str = ""
-
-
-@dataclass(frozen=True)
-class Transferred:
-    """How far a download is.
-
-    Attributes:
-        name: What is fetched.
-        done_bytes: On disk so far, those of an earlier attempt included.
-        total_bytes: None while unknown.
-        bytes_per_s: Since this attempt began.
-    """
-
-    name: str
-    done_bytes: int
-    total_bytes: int | None
-    bytes_per_s: float
-
-    @property
-    def remaining_s(self) -> float | None:
-        """Expected time left; None when the size is unknown or nothing moves."""
-        if self.total_bytes is None or self.bytes_per_s <= 0:
-            return None
-        return (self.total_bytes - self.done_bytes) / self.bytes_per_s
-
-
-Progress = Callable[[Transferred], None]
 
 
 class Catalogue(Protocol):

@@ -8,13 +8,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery, Progress
+from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery
 from avalanche_assets.catalogue.orbits import orbit_files
 from avalanche_assets.catalogue.product_name import ProductName
 from avalanche_assets.catalogue.products import size_of
 from avalanche_assets.errors import CatalogueError, SafeError
 from avalanche_assets.sentinel1.orbit_file import utc64
 from avalanche_assets.sentinel1.safe import SafeArchive
+from avalanche_assets.services.progress import Progress
 
 
 class LocalCatalogue:

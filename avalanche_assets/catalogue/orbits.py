@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from avalanche_assets.catalogue.interface import Catalogue, Progress
+from avalanche_assets.catalogue.interface import Catalogue
 from avalanche_assets.errors import OrbitError
 from avalanche_assets.sentinel1.orbit import ABSURD_M, Orbit, merge_orbits
 from avalanche_assets.sentinel1.orbit_file import OrbitFile, read_orbit_file, utc64
 from avalanche_assets.sentinel1.product import Product
+from avalanche_assets.services.progress import Progress
 
 POEORB_DAYS = 21
 """Days after a pass until its precise orbit can be expected."""

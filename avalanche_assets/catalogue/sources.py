@@ -36,12 +36,12 @@ def open_catalogue(settings: Settings) -> Catalogue:
     """
     source = settings.source
     if source.kind == "cdse":
-        from avalanche_assets.catalogue.cdse import CdseCatalogue
+        from avalanche_assets.catalogue.cdse.catalogue import CdseCatalogue
 
         return CdseCatalogue(source.cdse, source.transfer)
     if source.kind == "dhus" and source.dhus is not None:
-        from avalanche_assets.catalogue.credentials import dhus_account
-        from avalanche_assets.catalogue.dhus import DhusCatalogue
+        from avalanche_assets.catalogue.dhus.catalogue import DhusCatalogue
+        from avalanche_assets.services.credentials import dhus_account
 
         return DhusCatalogue(source.dhus.url, source.transfer, dhus_account())
     if source.kind == "safe_folder":

@@ -14,11 +14,11 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from avalanche_assets.catalogue.http_service import Remote
-from avalanche_assets.catalogue.interface import Progress
 from avalanche_assets.errors import SafeError
 from avalanche_assets.files import write_text
 from avalanche_assets.sentinel1.safe import SafeArchive
+from avalanche_assets.services.http_service import Remote
+from avalanche_assets.services.progress import Progress
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -21,10 +21,11 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from avalanche_assets.area import area_of_interest, grid_bounds, lonlat_bounds
-from avalanche_assets.catalogue.http_service import HttpService
-from avalanche_assets.catalogue.interface import LonLatBounds, Progress
+from avalanche_assets.catalogue.interface import LonLatBounds
 from avalanche_assets.errors import SettingsError, TerrainError
 from avalanche_assets.grid import Grid
+from avalanche_assets.services.http_service import HttpService
+from avalanche_assets.services.progress import Progress
 from avalanche_assets.settings import Settings
 from avalanche_assets.terrain.dem import Heights, prepare_dem
 from avalanche_assets.terrain.glo30_tiles import Tiles, area_text, fetch_geoid, fetch_tiles, tile_corner

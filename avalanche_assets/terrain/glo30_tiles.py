@@ -18,9 +18,10 @@ import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 
-from avalanche_assets.catalogue.http_service import HttpService, Remote
-from avalanche_assets.catalogue.interface import LonLatBounds, Progress
+from avalanche_assets.catalogue.interface import LonLatBounds
 from avalanche_assets.errors import CatalogueError, TerrainError
+from avalanche_assets.services.http_service import HttpService, Remote
+from avalanche_assets.services.progress import Progress
 from avalanche_assets.terrain.geoid import UNDULATION_M
 
 ATTRIBUTION = (

@@ -12,14 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from avalanche_assets.catalogue.interface import (
-    OrbitOffer,
-    ProductOffer,
-    ProductQuery,
-    Progress,
-)
+from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery
 from avalanche_assets.errors import CatalogueError
 from avalanche_assets.sentinel1.orbit import Orbit
+from avalanche_assets.services.progress import Progress
 from avalanche_assets.simulation.image_geometry import geodetic, locate_range_doppler
 from avalanche_assets.simulation.orbit import solve_pass
 

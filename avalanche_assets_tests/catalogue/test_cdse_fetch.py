@@ -13,7 +13,7 @@ from loopback.fake_cdse import MARK
 from loopback.server import Fault
 from sentinel1.tiny_safe import write_tiny_safe
 
-from avalanche_assets.catalogue.cdse import CdseCatalogue
+from avalanche_assets.catalogue.cdse.catalogue import CdseCatalogue
 from avalanche_assets.catalogue.interface import ProductQuery
 from avalanche_assets.catalogue.sources import open_catalogue
 from avalanche_assets.catalogue.verification import read_note

@@ -11,8 +11,8 @@ from loopback.odata_entities import grdh, orbit_file
 from loopback.odata_filter import matcher
 from loopback.server import Request
 
-from avalanche_assets.catalogue.cdse_entities import orbit_offer, page, product_offer
-from avalanche_assets.catalogue.cdse_filter import products_filter, withdrawn_filter
+from avalanche_assets.catalogue.cdse.entities import orbit_offer, page, product_offer
+from avalanche_assets.catalogue.cdse.filter import products_filter, withdrawn_filter
 from avalanche_assets.catalogue.interface import ProductQuery
 from avalanche_assets.catalogue.product_name import ProductName
 from avalanche_assets.errors import CatalogueError

@@ -14,8 +14,8 @@ from loopback.odata_entities import orbit_file_of
 from loopback.server import Answer, Fault
 from sentinel1.tiny_safe import write_tiny_safe
 
-from avalanche_assets.catalogue.cdse import CdseCatalogue
-from avalanche_assets.catalogue.cdse_s3 import S3Archive
+from avalanche_assets.catalogue.cdse.catalogue import CdseCatalogue
+from avalanche_assets.catalogue.cdse.s3 import S3Archive
 from avalanche_assets.catalogue.interface import ProductOffer, ProductQuery
 from avalanche_assets.errors import CatalogueError, RefusedError, TransientError
 from avalanche_assets.sentinel1.safe import SafeArchive

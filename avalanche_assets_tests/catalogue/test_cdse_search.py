@@ -10,7 +10,7 @@ from loopback.odata_filter import matcher
 from loopback.server import Answer, Fault, LoopbackServer
 from shapely import affinity, box, from_wkt
 
-from avalanche_assets.catalogue.cdse import PAGE_SIZE, CdseCatalogue
+from avalanche_assets.catalogue.cdse.catalogue import PAGE_SIZE, CdseCatalogue
 from avalanche_assets.catalogue.duplicates import resolve_duplicates
 from avalanche_assets.catalogue.interface import Catalogue, ProductQuery
 from avalanche_assets.errors import CatalogueError, OfflineError, RefusedError

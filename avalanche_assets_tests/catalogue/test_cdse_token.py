@@ -11,10 +11,10 @@ from loopback.fake_cdse import MARK, PASSWORD, TOKEN_PATH, USERNAME, FakeCdse
 from loopback.server import Answer, Fault
 from pydantic import SecretStr
 
-from avalanche_assets.catalogue.cdse_token import CdseToken
-from avalanche_assets.catalogue.credentials import Account
-from avalanche_assets.catalogue.http_service import HttpService, Remote
+from avalanche_assets.catalogue.cdse.token import CdseToken
 from avalanche_assets.errors import CatalogueError, RefusedError, TransientError
+from avalanche_assets.services.credentials import Account
+from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
 
 QUICK = TransferSettings(attempts=4, first_wait_s=0, longest_wait_s=0, stalled_s=1, keep_free_gb=0)

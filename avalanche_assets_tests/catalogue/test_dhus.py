@@ -21,13 +21,13 @@ from loopback.server import Answer, Fault, LoopbackServer
 from pydantic import SecretStr
 from sentinel1.tiny_safe import write_tiny_safe
 
-from avalanche_assets.catalogue.credentials import Account
-from avalanche_assets.catalogue.dhus import DhusCatalogue
+from avalanche_assets.catalogue.dhus.catalogue import DhusCatalogue
 from avalanche_assets.catalogue.duplicates import resolve_duplicates
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductQuery
 from avalanche_assets.catalogue.verification import read_note
 from avalanche_assets.errors import AvalancheError, CatalogueError, OfflineError, RefusedError, TransientError
 from avalanche_assets.sentinel1.safe import SafeArchive
+from avalanche_assets.services.credentials import Account
 from avalanche_assets.settings import TransferSettings
 
 QUICK = TransferSettings(attempts=3, first_wait_s=0, longest_wait_s=0, stalled_s=0.5, keep_free_gb=0)

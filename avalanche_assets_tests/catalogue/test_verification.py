@@ -11,9 +11,9 @@ from loopback.fake_cdse import ranged
 from loopback.server import Fault, LoopbackServer
 from sentinel1.tiny_safe import write_tiny_safe
 
-from avalanche_assets.catalogue.http_service import HttpService, Remote
 from avalanche_assets.catalogue.verification import fetch_product, is_verified, note_of, read_note
 from avalanche_assets.errors import CatalogueError
+from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
 
 QUICK = TransferSettings(attempts=3, first_wait_s=0, longest_wait_s=0, stalled_s=1, keep_free_gb=0)

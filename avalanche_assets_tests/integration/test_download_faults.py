@@ -17,11 +17,11 @@ from loopback.server import Fault
 from pydantic import SecretStr
 from sentinel1.tiny_safe import write_tiny_safe
 
-from avalanche_assets.catalogue.cdse_token import CdseToken
-from avalanche_assets.catalogue.credentials import Account
-from avalanche_assets.catalogue.http_service import HttpService, Remote
+from avalanche_assets.catalogue.cdse.token import CdseToken
 from avalanche_assets.catalogue.verification import fetch_product, is_verified
 from avalanche_assets.errors import AvalancheError, CatalogueError, RefusedError, TransientError
+from avalanche_assets.services.credentials import Account
+from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
 
 pytestmark = pytest.mark.integration

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from loopback.fake_cdse import MARK, PASSWORD, USERNAME, FakeCdse
 
-from avalanche_assets.catalogue.download import CHUNK_BYTES
+from avalanche_assets.services.download import CHUNK_BYTES
 
 pytestmark = pytest.mark.integration
 
@@ -23,9 +23,9 @@ NAME = "product.zip"
 FETCH = """
 import logging, resource, sys
 from pathlib import Path
-from avalanche_assets.catalogue.cdse_token import CdseToken
-from avalanche_assets.catalogue.credentials import cdse_account
-from avalanche_assets.catalogue.http_service import HttpService, Remote
+from avalanche_assets.catalogue.cdse.token import CdseToken
+from avalanche_assets.services.credentials import cdse_account
+from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
 
 token_url, url, name, size, md5, folder, limit = sys.argv[1:]

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from avalanche_assets.catalogue.part_file import PartFile
+from avalanche_assets.services.part_file import PartFile
 
 
 class _FullAfter:

@@ -10,9 +10,9 @@ from loopback.server import Fault
 from pyproj import Transformer
 
 from avalanche_assets.area import FRENCH_ALPS, area_of_interest, grid_bounds, lonlat_bounds
-from avalanche_assets.catalogue.http_service import HttpService
 from avalanche_assets.errors import CatalogueError, TerrainError
 from avalanche_assets.grid import Grid
+from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.settings import (
     InventorySettings,
     Settings,

@@ -32,15 +32,16 @@ from sentinelsat.exceptions import (
 )
 from shapely import box
 
-from avalanche_assets.catalogue.credentials import Account
-from avalanche_assets.catalogue.dhus_transport import Bar, OneHost
-from avalanche_assets.catalogue.http_failures import AgainError, failure_of, place
-from avalanche_assets.catalogue.http_service import HttpService, Remote
-from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery, Progress
-from avalanche_assets.catalogue.part_file import only_writer
+from avalanche_assets.catalogue.dhus.transport import Bar, OneHost
+from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery
 from avalanche_assets.catalogue.product_name import ProductName
 from avalanche_assets.catalogue.verification import fetch_product
 from avalanche_assets.errors import CatalogueError, OfflineError, RefusedError, SafeError
+from avalanche_assets.services.credentials import Account
+from avalanche_assets.services.http_failures import AgainError, failure_of, place
+from avalanche_assets.services.http_service import HttpService, Remote
+from avalanche_assets.services.part_file import only_writer
+from avalanche_assets.services.progress import Progress
 from avalanche_assets.settings import TransferSettings
 
 GB = 1e9

@@ -20,16 +20,17 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from avalanche_assets.catalogue.cdse_https import download_orbit_file
-from avalanche_assets.catalogue.credentials import Account, cdse_s3_keys
-from avalanche_assets.catalogue.download import require_room
-from avalanche_assets.catalogue.http_failures import AgainError, NotThereError
-from avalanche_assets.catalogue.http_service import HttpService, Remote
-from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, Progress, Transferred
-from avalanche_assets.catalogue.part_file import only_writer
+from avalanche_assets.catalogue.cdse.https import download_orbit_file
+from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer
 from avalanche_assets.errors import CatalogueError, RefusedError, SafeError, TransientError
 from avalanche_assets.sentinel1.hostile_zip import MAX_UNPACKED_BYTES
 from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive, parse_data_objects
+from avalanche_assets.services.credentials import Account, cdse_s3_keys
+from avalanche_assets.services.download import require_room
+from avalanche_assets.services.http_failures import AgainError, NotThereError
+from avalanche_assets.services.http_service import HttpService, Remote
+from avalanche_assets.services.part_file import only_writer
+from avalanche_assets.services.progress import Progress, Transferred
 from avalanche_assets.settings import CdseSettings, TransferSettings
 
 # At DEBUG it logs what it signs, and with it the access key.

@@ -8,12 +8,13 @@ the plain file, with the length and the MD5 of its entry, is what public clients
 
 from pathlib import Path
 
-from avalanche_assets.catalogue.cdse_token import CdseToken
-from avalanche_assets.catalogue.credentials import cdse_account
-from avalanche_assets.catalogue.http_service import HttpService, Remote
-from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, Progress
+from avalanche_assets.catalogue.cdse.token import CdseToken
+from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer
 from avalanche_assets.catalogue.verification import fetch_product
 from avalanche_assets.sentinel1.orbit_file import check_orbit_file
+from avalanche_assets.services.credentials import cdse_account
+from avalanche_assets.services.http_service import HttpService, Remote
+from avalanche_assets.services.progress import Progress
 from avalanche_assets.settings import CdseSettings, TransferSettings
 
 

@@ -12,9 +12,9 @@ from loopback.fake_cdse import ranged
 from loopback.full_disk import fill_disk_after
 from loopback.server import Answer, Fault, LoopbackServer
 
-from avalanche_assets.catalogue import download
-from avalanche_assets.catalogue.http_service import HttpService, Remote
 from avalanche_assets.errors import CatalogueError, RefusedError, SafeError, TransientError
+from avalanche_assets.services import download
+from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
 
 QUICK = TransferSettings(attempts=4, first_wait_s=0, longest_wait_s=0, stalled_s=0.3, keep_free_gb=0)

@@ -13,10 +13,10 @@ from typing import Protocol, TypeVar
 import requests
 import urllib3
 
-from avalanche_assets.catalogue.http_failures import AgainError, RangeError, failure_of, place
-from avalanche_assets.catalogue.interface import Progress, Transferred
-from avalanche_assets.catalogue.part_file import PartFile, only_writer
 from avalanche_assets.errors import AvalancheError, CatalogueError
+from avalanche_assets.services.http_failures import AgainError, RangeError, failure_of, place
+from avalanche_assets.services.part_file import PartFile, only_writer
+from avalanche_assets.services.progress import Progress, Transferred
 from avalanche_assets.settings import TransferSettings
 
 CHUNK_BYTES = 1 << 18

@@ -9,8 +9,8 @@ import traceback
 import pytest
 from loopback.server import Answer, Fault, LoopbackServer
 
-from avalanche_assets.catalogue.http_service import HttpService
 from avalanche_assets.errors import CatalogueError, OfflineError, RefusedError, TransientError
+from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.settings import TransferSettings
 
 SECRET = "S3CRET-value"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from avalanche_assets.catalogue.credentials import cdse_account, cdse_s3_keys, dhus_account
 from avalanche_assets.errors import CatalogueError
+from avalanche_assets.services.credentials import cdse_account, cdse_s3_keys, dhus_account
 
 READERS = [
     (cdse_account, "CDSE_USERNAME", "CDSE_PASSWORD"),

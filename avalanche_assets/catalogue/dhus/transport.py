@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from avalanche_assets.catalogue.http_failures import place
-from avalanche_assets.catalogue.interface import Progress, Transferred
 from avalanche_assets.errors import CatalogueError
+from avalanche_assets.services.http_failures import place
+from avalanche_assets.services.progress import Progress, Transferred
 
 
 class OneHost(HTTPAdapter):

@@ -15,10 +15,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, SecretStr, ValidationError
 
-from avalanche_assets.catalogue.credentials import Account
-from avalanche_assets.catalogue.http_failures import place
-from avalanche_assets.catalogue.http_service import HttpService
 from avalanche_assets.errors import CatalogueError, RefusedError
+from avalanche_assets.services.credentials import Account
+from avalanche_assets.services.http_failures import place
+from avalanche_assets.services.http_service import HttpService
 
 CLIENT = "cdse-public"
 MARGIN = 0.1

@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from avalanche_assets.catalogue.download import Download, Remote
-from avalanche_assets.catalogue.http_failures import (
+from avalanche_assets.errors import CatalogueError, TransientError
+from avalanche_assets.services.download import Download, Remote
+from avalanche_assets.services.http_failures import (
     AgainError,
     NotThereError,
     failure_of,
     place,
     require_success,
 )
-from avalanche_assets.catalogue.interface import Progress
-from avalanche_assets.errors import CatalogueError, TransientError
+from avalanche_assets.services.progress import Progress
 from avalanche_assets.settings import TransferSettings
 
 __all__ = ["Authorise", "HttpService", "Remote"]

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from avalanche_assets.catalogue.cdse_entities import deleted_id, orbit_offer, page, product_offer
-from avalanche_assets.catalogue.cdse_filter import orbit_files_filter, products_filter, withdrawn_filter
-from avalanche_assets.catalogue.cdse_https import HttpsArchive
-from avalanche_assets.catalogue.http_service import HttpService
-from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery, Progress
+from avalanche_assets.catalogue.cdse.entities import deleted_id, orbit_offer, page, product_offer
+from avalanche_assets.catalogue.cdse.filter import orbit_files_filter, products_filter, withdrawn_filter
+from avalanche_assets.catalogue.cdse.https import HttpsArchive
+from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery
 from avalanche_assets.errors import CatalogueError, OfflineError
 from avalanche_assets.sentinel1.orbit_file import OrbitFile, utc64
+from avalanche_assets.services.http_service import HttpService
+from avalanche_assets.services.progress import Progress
 from avalanche_assets.settings import CdseSettings, TransferSettings
 
 PAGE_SIZE = 100
@@ -102,7 +103,7 @@ class CdseCatalogue:
     def _archive(self) -> Archive:
         """Opened with the first fetch: searching needs no account."""
         if self._cdse.transfer == "s3":
-            from avalanche_assets.catalogue.cdse_s3 import S3Archive
+            from avalanche_assets.catalogue.cdse.s3 import S3Archive
 
             return S3Archive.open(self._cdse, self._transfer)
         return HttpsArchive.open(self._cdse, self._transfer)

@@ -1,0 +1,1 @@
+"""DHuS archives, through sentinelsat."""

@@ -1,0 +1,1 @@
+"""Talking to servers: requests that are tried again, downloads that resume, credentials."""
