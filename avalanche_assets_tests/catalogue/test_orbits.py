@@ -1,5 +1,6 @@
 """Which orbit file counts for a pass, and what is refused."""
 
+from datetime import UTC, date, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,13 @@ import orbit_file_text
 import pytest
 from orbit_file_text import EPOCH, START, STOP, TIMES, flown
 
-from avalanche_assets.catalogue.orbits import best_orbit_file, pass_orbit
+from avalanche_assets.catalogue.interface import OrbitOffer
+from avalanche_assets.catalogue.orbits import (
+    best_orbit_file,
+    fetch_best_orbit_file,
+    pass_orbit,
+    refinable,
+)
 from avalanche_assets.errors import OrbitError
 from avalanche_assets.sentinel1.orbit import Orbit
 
@@ -127,3 +134,71 @@ def test_path_absurdly_far_from_the_annotated_one_is_refused(tmp_path):
     (tmp_path / orbit_file_text.name()).write_text(TEXT)
     with pytest.raises(OrbitError, match=r"lies 120 m along.*slice 2018-01-05"):
         pass_orbit(slices(shift_m=120.0), tmp_path)
+
+
+class Offers:
+    """A catalogue of orbit files: what was asked and fetched."""
+
+    def __init__(self, *names):
+        self.offers = [OrbitOffer(name) for name in names]
+        self.asked, self.fetched = 0, []
+
+    def search_orbit_files(self, platform, start, stop):
+        self.asked += 1
+        return self.offers
+
+    def fetch_orbit_file(self, offer, folder, progress):
+        self.fetched.append(offer.name)
+        (folder / offer.name).touch()
+        return folder / offer.name
+
+
+RESTITUTED = orbit_file_text.name(source="RESORB")
+PRECISE = orbit_file_text.name(created="20180126T120000")
+REPROCESSED = orbit_file_text.name(created="20210304T120000")
+
+
+def fetch(catalogue, folder):
+    instants = [time.astype("datetime64[us]").item().replace(tzinfo=UTC) for time in (START, STOP)]
+    fetch_best_orbit_file(catalogue, "S1A", *instants, folder, lambda state: None)
+    return best(folder)
+
+
+def test_best_orbit_file_on_offer_is_fetched_into_a_folder_that_may_not_be_there_yet(tmp_path):
+    catalogue = Offers(RESTITUTED, PRECISE, REPROCESSED)
+    assert fetch(catalogue, tmp_path / "orbits") == REPROCESSED
+    assert catalogue.fetched == [REPROCESSED]
+
+
+def test_restituted_orbit_is_replaced_once_the_precise_one_is_on_offer(tmp_path):
+    assert fetch(Offers(RESTITUTED), tmp_path) == RESTITUTED
+    idle = Offers(RESTITUTED)
+    assert fetch(idle, tmp_path) == RESTITUTED
+    assert idle.fetched == []
+    assert fetch(Offers(RESTITUTED, PRECISE), tmp_path) == PRECISE
+
+
+def test_nobody_is_asked_where_the_precise_orbit_is_here(tmp_path):
+    catalogue = Offers(REPROCESSED)
+    assert fetch(catalogue, fill(tmp_path, PRECISE)) == PRECISE
+    assert catalogue.asked == 0
+
+
+def test_without_any_orbit_file_on_offer_the_annotated_orbit_counts(tmp_path):
+    assert fetch(Offers(), tmp_path) is None
+    assert pass_orbit(slices(), tmp_path).orbit.source == "annotation"
+
+
+@pytest.mark.parametrize(
+    ("source", "days", "answer"),
+    [
+        ("RESORB", 20, False),
+        ("RESORB", 21, True),
+        ("annotation", 400, True),
+        ("POEORB", 400, False),
+    ],
+)
+def test_orbit_is_refinable_from_three_weeks_after_the_pass_until_it_is_precise(source, days, answer):
+    day = date(2018, 1, 5)
+    orbit = Orbit(EPOCH, TIMES, flown(TIMES)[0], source)
+    assert refinable(orbit, day, day + timedelta(days=days)) is answer

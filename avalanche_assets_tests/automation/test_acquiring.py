@@ -1,0 +1,87 @@
+"""When the source is asked, how many connections there are, and which dates can have a better orbit."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+import yaml
+
+from avalanche_assets.assets.acquisition import DOWNLOADS
+from avalanche_assets.catalogue.acquisitions import Acquisition, write_catalogue
+from avalanche_assets.definitions import build_definitions
+from avalanche_assets.files import write_text
+from avalanche_assets.sentinel1.orbit import Orbit
+from avalanche_assets.settings import load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = """
+data_root = "data"
+[source]
+folder = "products"
+orbits = "orbits"
+kind = "{kind}"
+area = [5.4, 43.9, 7.8, 46.5]
+[terrain]
+dem = "dem.tif"
+vertical_datum = "ellipsoidal"
+[inventory]
+corridors = "corridors.gpkg"
+events = "events.csv"
+"""
+
+
+def definitions(folder, kind="cdse"):
+    path = folder / "avalanche.toml"
+    path.write_text(SETTINGS.format(kind=kind))
+    return build_definitions(path)
+
+
+@pytest.mark.parametrize(("kind", "status"), [("cdse", "RUNNING"), ("safe_folder", "STOPPED")])
+def test_an_archive_is_watched_every_hour_and_a_folder_only_when_switched_on(tmp_path, kind, status):
+    schedule = definitions(tmp_path, kind).get_repository_def().get_schedule_def("watch_source")
+    assert schedule.default_status.value == status
+    assert schedule.job_name == "find_acquisitions"
+    assert schedule.cron_schedule == "23 * * * *"
+
+
+def test_steps_that_download_share_one_pool(tmp_path):
+    graph = definitions(tmp_path).resolve_asset_graph()
+    pools = {key.to_user_string(): graph.get(key).pools for key in graph.materializable_asset_keys}
+    assert {name for name, pool in pools.items() if DOWNLOADS in pool} == {"s1_products", "orbit_files"}
+
+
+@pytest.mark.parametrize("file", ["local", "compose"])
+def test_pool_has_the_four_connections_of_an_account(file):
+    concurrency = yaml.safe_load((ROOT / "deploy" / file / "dagster.yaml").read_text())["concurrency"]
+    # By op: with runs as granularity the default limit is not enforced.
+    assert concurrency["pools"] == {"granularity": "op", "default_limit": 4}
+
+
+def test_dates_that_can_have_a_precise_orbit_by_now_are_named(tmp_path):
+    built = definitions(tmp_path)
+    settings = load_settings(tmp_path / "avalanche.toml")
+    days = [date(2018, 1, 3), date(2018, 1, 9), datetime.now(UTC).date()]
+    write_catalogue(
+        settings.layout.acquisition_catalogue,
+        [
+            Acquisition(
+                day, datetime(2018, 1, 3, tzinfo=UTC), "S1A", 1, "winter", "2017-18", "complete", ("A",)
+            )
+            for day in days
+        ],
+    )
+    for day, source in zip(days, ("RESORB", "POEORB", "RESORB"), strict=True):
+        orbit = Orbit(np.datetime64("2018-01-03"), np.arange(4.0), np.ones((4, 3)), source)
+        write_text(settings.layout.orbit_files(day), orbit.to_json())
+    check = built.get_repository_def().asset_checks_defs_by_key[
+        dg.AssetCheckKey(dg.AssetKey("orbit_files"), "precise_orbits")
+    ]
+    result = check(pipeline=built.resources["pipeline"])
+    assert not result.passed
+    assert result.severity == dg.AssetCheckSeverity.WARN
+    assert result.description == "launch refine_orbit for 2018-01-03"
+    job = built.get_repository_def().get_job("refine_orbit")
+    keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert keys == {"orbit_files", "sigma0"}
