@@ -17,6 +17,7 @@ SETTINGS = """
 data_root = "data"
 [source]
 folder = "products"
+area = [5.4, 43.9, 7.8, 46.5]
 [terrain]
 dem = "dem.tif"
 vertical_datum = "ellipsoidal"

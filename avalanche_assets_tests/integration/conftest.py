@@ -62,7 +62,7 @@ class Deployment:
     def expected(self) -> Iterator[tuple[str, str | None]]:
         """Every asset of the graph with every partition it has, None for an asset without partitions."""
         graph = build_definitions(self.settings_file).resolve_asset_graph()
-        for key in graph.get_all_asset_keys():
+        for key in graph.materializable_asset_keys:
             partitions = graph.get(key).partitions_def
             for partition in partitions.get_partition_keys() if partitions else [None]:
                 yield key.to_user_string(), partition
@@ -71,6 +71,8 @@ class Deployment:
         """What the instance knows to be there."""
         found: set[tuple[str, str | None]] = set()
         for key in self.instance.get_asset_keys():
+            if self.instance.get_latest_materialization_event(key) is None:
+                continue  # only observed
             partitions = self.instance.get_materialized_partitions(key)
             found |= {(key.to_user_string(), partition) for partition in partitions or [None]}
         return found
