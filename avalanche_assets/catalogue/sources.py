@@ -1,12 +1,12 @@
 """Every source by its kind: its catalogue, and which acquisitions it has.
 
-What a source was found to offer is kept in the ledger. A folder is listed anew each time and its dates count
-as they are; a remote source is asked only for what is new, and its dates wait for late slices.
+A folder is listed anew each time and its dates count as they are. What a remote source was found to offer is
+kept in the ledger: it is asked only for what is new, and its dates wait for late slices.
 """
 
 import logging
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from filelock import FileLock
 
@@ -89,7 +89,11 @@ def offers(settings: Settings, acquisition: Acquisition) -> list[ProductOffer]:
     """
     if not acquisition.products:
         raise CatalogueError(f"{acquisition.date}: {acquisition.reason}; there is nothing to fetch")
-    return offers_of(_ledger(settings), acquisition)
+    if settings.source.remote:
+        return offers_of(_ledger(settings), acquisition)
+    day = datetime.combine(acquisition.date, time(), UTC)
+    query = replace(_query(settings), start=day, stop=day + timedelta(days=1))
+    return offers_of(_listed(settings, query, day), acquisition)
 
 
 def outlook(settings: Settings, season: str, now: datetime) -> SeasonOutlook:
@@ -98,7 +102,8 @@ def outlook(settings: Settings, season: str, now: datetime) -> SeasonOutlook:
     Raises:
         CatalogueError: No season is called so.
     """
-    ledger, folder = _ledger(settings), settings.source.folder
+    remote, folder = settings.source.remote, settings.source.folder
+    ledger = _ledger(settings) if remote else _listed(settings, _query(settings), now)
     return season_outlook(
         season,
         ledger,
@@ -111,23 +116,28 @@ def outlook(settings: Settings, season: str, now: datetime) -> SeasonOutlook:
 
 
 def _asked(settings: Settings, now: datetime, season: str | None) -> Ledger:
-    """What is known once the source has been asked; it is kept in the ledger."""
-    catalogue, query = open_catalogue(settings), _query(settings)
-    kind, path = settings.source.kind, settings.layout.source_ledger
+    """What is known once the source has been asked; of a remote one it is kept in the ledger."""
+    query = _query(settings)
+    if not settings.source.remote:
+        return _listed(settings, query, now)
+    catalogue, kind, path = open_catalogue(settings), settings.source.kind, settings.layout.source_ledger
+    months = settings.season.reference_months
+    begin, _ = season_spans(season_of(now.date()), months)[0]
+    current = replace(query, start=begin)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two listings at a time would each write what only they found.
     with FileLock(path.with_suffix(".lock")):
-        if settings.source.remote:
-            months = settings.season.reference_months
-            begin, _ = season_spans(season_of(now.date()), months)[0]
-            current = replace(query, start=begin)
-            ledger = poll(read_ledger(path, kind, current), catalogue, current, now)
-            for first, stop in season_spans(season, months) if season else ():
-                ledger = list_span(ledger, catalogue, replace(query, start=first, stop=stop), now)
-        else:
-            ledger = list_span(Ledger(scope_of(kind, query)), catalogue, query, now)
+        ledger = poll(read_ledger(path, kind, current), catalogue, current, now)
+        for first, stop in season_spans(season, months) if season else ():
+            ledger = list_span(ledger, catalogue, replace(query, start=first, stop=stop), now)
         write_ledger(path, ledger)
     return ledger
+
+
+def _listed(settings: Settings, query: ProductQuery, now: datetime) -> Ledger:
+    """What a folder holds."""
+    ledger = Ledger(scope_of(settings.source.kind, query))
+    return list_span(ledger, open_catalogue(settings), query, now)
 
 
 def _registered(settings: Settings, ledger: Ledger, now: datetime) -> SourceListing:

@@ -82,7 +82,7 @@ def arrivals(tiny_season, tmp_path_factory):
 @pytest.mark.parametrize(
     ("day", "number", "said"),
     [
-        (TRUNCATED, 1, ["not a complete zip", "download the product again"]),
+        (TRUNCATED, 1, ["not a complete zip", "download it again"]),
         (ONE_POLARISATION, 0, ["polarisation VH", "download the product again"]),
         (WRONG_ORBIT, 0, ["relative orbit 138", "the settings ask for 139", "move it or set [track]"]),
     ],
