@@ -10,7 +10,6 @@ ground-range products.
 """
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalanche_assets.grid import TILE_PX, Grid, Window
+from avalanche_assets.machine import usable_cores
 from avalanche_assets.rasters import TILE_PX as RASTER_TILE_PX
 from avalanche_assets.sentinel1.block_model import BlockModels, fit_blocks
 from avalanche_assets.sentinel1.image import RUN_PX
@@ -157,7 +157,7 @@ def sigma0_tiles(
         )
         return out
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         done: list[Future[Sigma0]] = []
         for chunk, ring in _read_ahead(tiles, stack, needed):
             current = [threads.submit(filled, tile, ring) for tile in chunk]
@@ -237,7 +237,8 @@ def _read_ahead(
     chunks = list(_chunks(tiles, size // 2))
     with ExitStack() as opened, ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(2) as readers:
         images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
-        rings = tuple(np.empty((size, needed.width), np.float32) for _ in images)
+        # Without data from the start: what is not read has no value.
+        rings = tuple(np.full((size, needed.width), np.nan, np.float32) for _ in images)
 
         def read(chunk: list[_Tile], known: int) -> int:
             """Reads the lines from `known` on; returns where the next chunk goes on."""
