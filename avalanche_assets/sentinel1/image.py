@@ -20,10 +20,11 @@ from avalanche_assets.grid import Window
 from avalanche_assets.rasters import CACHE_BYTES, GDAL_ERRORS
 from avalanche_assets.sentinel1.annotation import ImageInformation
 from avalanche_assets.sentinel1.border import FIRST_CLEAN_IPF, blank_border
-from avalanche_assets.sentinel1.calibration import Quantity, backscatter_row, parse_calibration
-from avalanche_assets.sentinel1.lookup import LineTable, interpolate_row
-from avalanche_assets.sentinel1.noise import AzimuthSpans, NoiseModel, parse_noise, scale_row
+from avalanche_assets.sentinel1.calibration import Quantity, RowTable, backscatter_row, parse_calibration
+from avalanche_assets.sentinel1.lookup import LineTable, between, interpolate_row
+from avalanche_assets.sentinel1.noise import AzimuthSpans, NoiseModel, azimuth_factor, parse_noise, scale_row
 from avalanche_assets.sentinel1.safe import SafeArchive
+from avalanche_assets.sentinel1.xml_fields import MAX_PIXELS
 
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
@@ -152,32 +153,57 @@ def _calibrate(
     out: Float32s,
 ) -> None:
     """Line by line, so that the tables on the line's samples stay in the processor's cache."""
-    factor = np.empty(dn.shape[1], np.float32)
-    noise = np.zeros(dn.shape[1], np.float32)
+    factor, noise = np.empty(dn.shape[1], np.float32), np.zeros(dn.shape[1], np.float32)
+    spans_here = np.empty((len(spans.bounds) + 1, 3))
     for row in range(dn.shape[0]):
-        runs = needed[row]
-        if not clean_border and runs.any():
-            interpolate_row(factor_lines, factors, first + row, dn_left, factor)
+        line = first + row
+        if not clean_border and needed[row].any():
+            interpolate_row(factor_lines, factors, line, dn_left, factor)
             if noise_known:
-                interpolate_row(noise_lines, noises, first + row, dn_left, noise)
-                scale_row(spans, first + row, dn_left, noise)
+                interpolate_row(noise_lines, noises, line, dn_left, noise)
+                scale_row(spans, line, dn_left, noise)
             blank_border(dn[row], factor, noise)
+        factor_row, noise_row = between(factor_lines, line), between(noise_lines, line)
+        count = _noise_scales(spans, line, noise_known and denoise, spans_here)
         begin = 0
-        while begin < runs.size:
+        while begin < needed.shape[1]:
             end = begin + 1
-            if runs[begin]:
-                while end < runs.size and runs[end]:
+            if needed[row, begin]:
+                while end < needed.shape[1] and needed[row, end]:
                     end += 1
-                left, right = begin * RUN_PX, min(end * RUN_PX, out.shape[1])
-                run = slice(out_left + left - dn_left, out_left + right - dn_left)
-                interpolate_row(factor_lines, factors, first + row, out_left + left, factor[run])
-                if noise_known and denoise:
-                    interpolate_row(noise_lines, noises, first + row, out_left + left, noise[run])
-                    scale_row(spans, first + row, out_left + left, noise[run])
-                elif not denoise:
-                    noise[run] = 0.0
-                backscatter_row(dn[row, run], factor[run], noise[run], out[row, left:right])
+                for k in range(count):
+                    left = max(out_left + begin * RUN_PX, int(spans_here[k, 0]))
+                    right = min(out_left + min(end * RUN_PX, out.shape[1]), int(spans_here[k, 1]))
+                    if left < right:
+                        backscatter_row(
+                            dn[row, left - dn_left : right - dn_left],
+                            _on_row(factors, factor_row, left, right),
+                            _on_row(noises, noise_row, left, right),
+                            np.float32(spans_here[k, 2]),
+                            out[row, left - out_left : right - out_left],
+                        )
             begin = end
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _noise_scales(spans: AzimuthSpans, line: int, denoise: bool, out: Floats) -> int:
+    """First sample, stop sample and factor of the range noise along one line; returns their number."""
+    if not denoise or len(spans.bounds) == 0:
+        out[0, 0], out[0, 1], out[0, 2] = 0, MAX_PIXELS, 1 if denoise else 0
+        return 1
+    count = 0
+    for span in range(len(spans.bounds)):
+        first_line, stop_line, first, stop, block = spans.bounds[span]
+        if first_line <= line < stop_line:
+            out[count, 0], out[count, 1] = first, stop
+            out[count, 2] = azimuth_factor(spans, block, line)
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _on_row(values: Float32s, place: tuple[int, int, np.float32], left: int, right: int) -> RowTable:
+    return values[place[0], left:right], values[place[1], left:right], place[2]
 
 
 @contextmanager
