@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import rasterio
@@ -37,7 +37,12 @@ class BandWriter(Protocol):
 
 @contextmanager
 def cog_writer(
-    path: Path, units: Mapping[str, str], grid: Grid, tags: Mapping[str, str] | None = None
+    path: Path,
+    units: Mapping[str, str],
+    grid: Grid,
+    tags: Mapping[str, str] | None = None,
+    *,
+    threads: Literal["1", "ALL_CPUS"] = "ALL_CPUS",
 ) -> Iterator[BandWriter]:
     """Opens a sparse, ZSTD-compressed float32 Cloud-Optimized GeoTIFF for writing; it appears when complete.
 
@@ -49,6 +54,8 @@ def cog_writer(
         units: Name to unit of every band, in order (``dB``, ``deg``, ``m``, ``1`` for linear power).
         grid: Where the pixels lie.
         tags: Dataset tags, e.g. product ids, processor version, orbit file.
+        threads: Threads of GDAL that compress. Handing a tile to another thread costs half as much again as
+            compressing it, so one does best where the caller keeps all cores busy.
     """
     profile = {
         "driver": "GTiff",
@@ -67,7 +74,7 @@ def cog_writer(
         "zstd_level": 1,  # speckle hardly shrinks: higher levels and predictors cost much and save little
         "sparse_ok": "TRUE",
         "bigtiff": "IF_SAFER",
-        "num_threads": "ALL_CPUS",
+        "num_threads": threads,
     }
     with (
         rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),

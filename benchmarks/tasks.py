@@ -222,7 +222,7 @@ def _acquisition(scene: Scene, wanted: np.ndarray | None) -> Work:
 
     def work() -> int:
         stack, cells = _stack(scene), 0
-        with cog_writer(scene.corridors.with_name("sigma0.tif"), UNITS, grid) as write:
+        with cog_writer(scene.corridors.with_name("sigma0.tif"), UNITS, grid, threads="1") as write:
             for tile in sigma0_tiles(stack, stack.orbit, heights, grid, wanted):
                 write(tile.window, {"vv": tile.vv, "vh": tile.vh, "flags": tile.flags})
                 cells += int(np.isfinite(tile.vv).sum())

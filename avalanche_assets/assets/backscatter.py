@@ -75,7 +75,7 @@ def sigma0_from_products(partitions: Partitions, *upstream: dg.AssetsDefinition)
             "equivalent_looks": str(EQUIVALENT_LOOKS[grid.resolution]),
             NOISE_TAG: "removed" if stack.denoisable else "not removed: not annotated",
         }
-        with cog_writer(layout.sigma0(day), SIGMA0_UNITS, grid, tags) as write:
+        with cog_writer(layout.sigma0(day), SIGMA0_UNITS, grid, tags, threads="1") as write:
             for tile in sigma0_tiles(stack, orbit, heights, grid, wanted):
                 bands = {"vv": tile.vv, "vh": tile.vh}
                 if flattened:

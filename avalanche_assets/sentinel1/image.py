@@ -22,7 +22,7 @@ from avalanche_assets.sentinel1.annotation import ImageInformation
 from avalanche_assets.sentinel1.border import FIRST_CLEAN_IPF, blank_border
 from avalanche_assets.sentinel1.calibration import Quantity, RowTable, backscatter_row, parse_calibration
 from avalanche_assets.sentinel1.lookup import LineTable, between, interpolate_row
-from avalanche_assets.sentinel1.noise import AzimuthSpans, NoiseModel, azimuth_factor, parse_noise, scale_row
+from avalanche_assets.sentinel1.noise import AzimuthSpans, NoiseModel, azimuth_factor, scale_row
 from avalanche_assets.sentinel1.safe import SafeArchive
 from avalanche_assets.sentinel1.xml_fields import MAX_PIXELS
 
@@ -211,18 +211,18 @@ def open_image(
     archive: SafeArchive,
     image: ImageInformation,
     polarisation: str,
+    noise: NoiseModel,
     quantity: Quantity = "sigma0",
     denoise: bool = True,
 ) -> Iterator[CalibratedImage]:
-    """Opens a measurement together with its calibration and noise.
+    """Opens a measurement together with its calibration.
 
     Raises:
         SafeError: A file is missing or damaged, or the raster is not one band of the annotated size.
     """
-    calibration, noise = archive.find("calibration", polarisation), archive.find("noise", polarisation)
-    ipf = archive.manifest.ipf_version
+    calibration = archive.find("calibration", polarisation)
+    clean_border = archive.manifest.ipf_version >= FIRST_CLEAN_IPF
     factor = parse_calibration(archive.read(calibration), archive.label(calibration), quantity, image.samples)
-    model = parse_noise(archive.read(noise), archive.label(noise), ipf, image.samples)
     name = archive.raster(polarisation)
     try:
         dataset = _open(name)
@@ -236,7 +236,7 @@ def open_image(
                 f"annotation says {(image.lines, image.samples)}, of uint16; download the product again"
             )
         _require_whole(dataset, archive.size(archive.find("measurement", polarisation)))
-        yield CalibratedImage(archive.name, dataset, factor, model, denoise, ipf >= FIRST_CLEAN_IPF)
+        yield CalibratedImage(archive.name, dataset, factor, noise, denoise, clean_border)
 
 
 def _require_whole(dataset: DatasetReader, size: int) -> None:

@@ -190,15 +190,18 @@ def _extents(models: BlockModels, stack: SliceStack, orbit: Orbit) -> NDArray[np
 
 def _tiles(models: BlockModels, extents: NDArray[np.int64], grid: Grid) -> list[_Tile]:
     """Tiles with blocks that lie at least partly on the image, sorted by first line."""
-    members: dict[tuple[int, int], list[int]] = {}
-    for index in np.flatnonzero(extents[:, 1]):
-        row, col = models.corners[index] // RASTER_TILE_PX * RASTER_TILE_PX
-        members.setdefault((int(row), int(col)), []).append(int(index))
+    on_image = np.flatnonzero(extents[:, 1])
+    corners, tile_of = np.unique(
+        models.corners[on_image] // RASTER_TILE_PX * RASTER_TILE_PX, axis=0, return_inverse=True
+    )
+    order = np.argsort(tile_of, kind="stable")
+    starts = np.searchsorted(tile_of[order], np.arange(len(corners) + 1))
     tiles = []
-    for (row, col), indices in members.items():
+    for (row, col), (start, stop) in zip(corners.tolist(), pairwise(starts.tolist()), strict=True):
+        blocks = on_image[order[start:stop]]
         height, width = min(RASTER_TILE_PX, grid.height - row), min(RASTER_TILE_PX, grid.width - col)
-        first, stop = int(extents[indices, 0].min()), int(extents[indices, 1].max())
-        tiles.append(_Tile(Window(row, col, height, width), np.array(indices), first, stop))
+        lines = int(extents[blocks, 0].min()), int(extents[blocks, 1].max())
+        tiles.append(_Tile(Window(row, col, height, width), blocks, *lines))
     return sorted(tiles, key=lambda tile: (tile.first_line, tile.window.row, tile.window.col))
 
 
