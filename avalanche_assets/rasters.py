@@ -86,11 +86,17 @@ def cog_writer(
             dataset.set_band_unit(index, unit)
         dataset.update_tags(**(tags or {}))
         order = {name: index for index, name in enumerate(units, start=1)}
+        scratch = np.empty((0, 0, 0), np.float32)
 
         def write(window: Window, bands: Mapping[str, NDArray[Any]]) -> None:
             area = RasterWindow(window.col, window.row, window.width, window.height)
-            stack = np.stack([np.asarray(values, np.float32) for values in bands.values()])
-            dataset.write(stack, [order[name] for name in bands], window=area)
+            nonlocal scratch
+            shape = len(bands), window.height, window.width
+            if scratch.shape != shape:
+                scratch = np.empty(shape, np.float32)
+            for layer, values in zip(scratch, bands.values(), strict=True):
+                layer[:] = values
+            dataset.write(scratch, [order[name] for name in bands], window=area)
 
         yield write
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -48,6 +48,8 @@ class CalibratedImage:
         noise: Noise model.
         denoise: Whether to take the noise off.
         clean_border: Whether pixels that were not imaged are all 0.
+        scratch: Memory for two blocks of numbers, kept from call to call: fresh memory costs as much as
+            reading into it.
     """
 
     source: str
@@ -56,6 +58,7 @@ class CalibratedImage:
     noise: NoiseModel
     denoise: bool
     clean_border: bool
+    scratch: list[Numbers] = field(default_factory=list, repr=False)
 
     def read(self, window: Window) -> Float32s:
         """Linear backscatter of a window, NaN where there are no data.
@@ -91,6 +94,7 @@ class CalibratedImage:
     def _numbers(self, first: int, stop: int, left: int, width: int) -> Iterator[tuple[int, Numbers]]:
         """Digital numbers block by block; the next block is read while the caller works on the last one.
 
+        A block's memory holds another one after the next.
         Where the border has to be cleaned, lines are whole: it is sought from their ends.
         """
         if not self.clean_border:
@@ -98,16 +102,21 @@ class CalibratedImage:
         edges = [first, *range((first // BLOCK_LINES + 1) * BLOCK_LINES, stop, BLOCK_LINES), stop]
         windows = [RasterWindow(left, start, width, end - start) for start, end in pairwise(edges)]
         with ThreadPoolExecutor(1) as reader:
-            following = reader.submit(self._read, windows[0])
-            for window, ahead in pairwise([*windows, None]):
+            following = reader.submit(self._read, windows[0], 0)
+            for index, (window, ahead) in enumerate(pairwise([*windows, None]), start=1):
                 dn = following.result()
                 if ahead is not None:
-                    following = reader.submit(self._read, ahead)
+                    following = reader.submit(self._read, ahead, index % 2)
                 yield window.row_off, dn
 
-    def _read(self, window: RasterWindow) -> Numbers:
+    def _read(self, window: RasterWindow, slot: int) -> Numbers:
+        if not self.scratch:
+            size = BLOCK_LINES * self.dataset.width
+            self.scratch.extend(np.empty(size, np.uint16) for _ in range(2))
+        dn = self.scratch[slot][: window.height * window.width].reshape(window.height, window.width)
         try:
-            return np.asarray(self.dataset.read(1, window=window))
+            self.dataset.read(1, window=window, out=dn)
+            return dn
         except GDAL_ERRORS as error:
             raise SafeError(
                 f"{self.source}: {window.height} measurement lines from {window.row_off} cannot be read "

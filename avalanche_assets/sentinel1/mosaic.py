@@ -134,32 +134,35 @@ def sigma0_tiles(
         wanted = np.ones((grid.height // PART_PX, grid.width // PART_PX), np.bool_)
     parts = TILE_PX // PART_PX
     blocks = np.asarray(wanted.reshape(wanted.shape[0] // parts, parts, -1, parts).any(axis=(1, 3)))
-    models, timing = fit_blocks(orbit, dem, grid, blocks), stack.timing(orbit)
-    extents = _extents(models, stack, orbit)
-    tiles = _tiles(models, extents, grid)
-    if not tiles:
-        return
-    needed = _needed(extents, stack)
+    with ExitStack() as opened, ThreadPoolExecutor(usable_cores()) as threads:
+        # Tables are read while polynomials are fitted.
+        fitted = threads.submit(fit_blocks, orbit, dem, grid, blocks)
+        images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
+        models, timing = fitted.result(), stack.timing(orbit)
+        extents = _extents(models, stack, orbit)
+        tiles = _tiles(models, extents, grid)
+        if not tiles:
+            return
+        needed = _needed(extents, stack)
 
-    def filled(tile: _Tile, ring: tuple[Float32s, Float32s]) -> Sigma0:
-        out = Sigma0.empty(tile.window)
-        sample_blocks(
-            models,
-            tile.blocks,
-            timing,
-            dem,
-            wanted,
-            ring,
-            (tile.first_line, tile.stop_line, needed.left),
-            (tile.window.row, tile.window.col),
-            (out.vv, out.vh),
-            out.flags,
-        )
-        return out
+        def filled(tile: _Tile, ring: tuple[Float32s, Float32s]) -> Sigma0:
+            out = Sigma0.empty(tile.window)
+            sample_blocks(
+                models,
+                tile.blocks,
+                timing,
+                dem,
+                wanted,
+                ring,
+                (tile.first_line, tile.stop_line, needed.left),
+                (tile.window.row, tile.window.col),
+                (out.vv, out.vh),
+                out.flags,
+            )
+            return out
 
-    with ThreadPoolExecutor(usable_cores()) as threads:
         done: list[Future[Sigma0]] = []
-        for chunk, ring in _read_ahead(tiles, stack, needed):
+        for chunk, ring in _read_ahead(tiles, images, needed):
             current = [threads.submit(filled, tile, ring) for tile in chunk]
             # The caller stores one chunk's tiles while the next one's are filled.
             yield from (tile.result() for tile in done)
@@ -228,7 +231,7 @@ def _chunks(tiles: list[_Tile], most_lines: int) -> Iterator[list[_Tile]]:
 
 
 def _read_ahead(
-    tiles: list[_Tile], stack: SliceStack, needed: _Needed
+    tiles: list[_Tile], images: list[StackedImage], needed: _Needed
 ) -> Iterator[tuple[list[_Tile], tuple[Float32s, Float32s]]]:
     """Chunks of tiles with the ring buffers that hold their lines; the next chunk's are read meanwhile.
 
@@ -238,10 +241,9 @@ def _read_ahead(
     longest = max(tile.stop_line - tile.first_line for tile in tiles)
     size = max(RING_LINES, 2 ** math.ceil(math.log2(2 * longest)))
     chunks = list(_chunks(tiles, size // 2))
-    with ExitStack() as opened, ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(2) as readers:
-        images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
+    with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(2) as readers:
         # Without data from the start: what is not read has no value.
-        rings = tuple(np.full((size, needed.width), np.nan, np.float32) for _ in images)
+        rings = tuple(readers.map(np.full, repeat((size, needed.width)), [np.nan] * 2, repeat(np.float32)))
 
         def read(chunk: list[_Tile], known: int) -> int:
             """Reads the lines from `known` on; returns where the next chunk goes on."""
