@@ -17,11 +17,10 @@ Floats = NDArray[np.float64]
 
 THUMBNAIL_PX = 900
 """Longer side of the reduced band at most."""
-DROPPED_BITS = 11
+DROPPED_BITS = np.uint64(11)
 """Of a single-precision number's 23 binary digits; values that share the other 12 share a bin of the
 histogram, which is then 2.4e-4 of the value wide: 0.001 dB."""
-SIGN = 0x8000_0000
-ALL_BITS = 0xFFFF_FFFF
+SIGN, ALL_BITS = np.uint32(0x8000_0000), np.uint32(0xFFFF_FFFF)
 
 
 @dataclass(frozen=True)
@@ -58,34 +57,27 @@ class RunningSummary:
         self._cells = grid.height * grid.width
         self._step = step
         self._small = Grid(grid.crs, grid.resolution * step, grid.west, grid.north, rows, cols)
-        self._block_sums, self._block_counts = np.zeros((rows, cols)), np.zeros((rows, cols), np.int64)
-        # Memory that is never touched takes no space: backscatter meets some hundredth of the bins.
-        bins = 2 ** (32 - DROPPED_BITS)
-        self._bin_sums, self._bin_counts = np.zeros(bins), np.zeros(bins, np.int64)
+        # Sum and number side by side: one access to memory for both.
+        self._blocks = np.zeros((rows, cols, 2))
+        self._bins = np.zeros((2 ** (32 - int(DROPPED_BITS)), 2))
 
     def add(self, window: Window, values: NDArray[np.float32]) -> None:
         """Adds one window's values; every cell must come once."""
-        _add(
-            np.ascontiguousarray(values, np.float32).view(np.uint32),
-            np.ascontiguousarray(values, np.float32),
-            (window.row, window.col),
-            self._step,
-            (self._block_sums, self._block_counts),
-            (self._bin_sums, self._bin_counts),
-        )
+        numbers = np.ascontiguousarray(values, np.float32)
+        corner = window.row, window.col
+        _add(numbers.view(np.uint32), numbers, corner, self._step, self._blocks, self._bins)
 
     def summary(self) -> BandSummary:
         """Of what was added so far."""
-        known = int(self._bin_counts.sum())
+        below = np.cumsum(self._bins[:, 1])
+        known = int(below[-1])
+        median = math.nan
+        if known:
+            total, count = self._bins[np.searchsorted(below, (known + 1) // 2)]
+            median = float(total / count)
         means = np.full(self._small.shape, np.nan)
-        np.divide(self._block_sums, self._block_counts, out=means, where=self._block_counts > 0)
-        return BandSummary(known / self._cells, self._median(known), means, self._small)
-
-    def _median(self, known: int) -> float:
-        if not known:
-            return math.nan
-        middle = np.searchsorted(np.cumsum(self._bin_counts), (known + 1) // 2)
-        return float(self._bin_sums[middle] / self._bin_counts[middle])
+        np.divide(self._blocks[..., 0], self._blocks[..., 1], out=means, where=self._blocks[..., 1] > 0)
+        return BandSummary(known / self._cells, median, means, self._small)
 
 
 @njit(cache=True, nogil=True)
@@ -94,23 +86,28 @@ def _add(
     values: NDArray[np.float32],
     corner: tuple[int, int],
     step: int,
-    blocks: tuple[Floats, NDArray[np.int64]],
-    bins: tuple[Floats, NDArray[np.int64]],
+    blocks: Floats,
+    bins: Floats,
 ) -> None:
-    rows, cols = blocks[0].shape
-    for i in range(values.shape[0]):
-        row = (corner[0] + i) // step
-        col, inner = corner[1] // step, corner[1] % step
-        for j in range(values.shape[1]):
-            value = values[i, j]
-            if math.isfinite(value):
-                # Negative numbers are ordered backwards by their bits.
-                key = bits[i, j] ^ (ALL_BITS if bits[i, j] & SIGN else SIGN)
-                bins[0][key >> DROPPED_BITS] += value
-                bins[1][key >> DROPPED_BITS] += 1
-                if row < rows and col < cols:
-                    blocks[0][row, col] += value
-                    blocks[1][row, col] += 1
-            inner += 1
-            if inner == step:
-                col, inner = col + 1, 0
+    rows, cols = blocks.shape[:2]
+    height, width = values.shape
+    for i in range(height):
+        row, first = (corner[0] + i) // step, 0
+        while first < width:
+            col = (corner[1] + first) // step
+            stop = min((col + 1) * step - corner[1], width)
+            total, count = 0.0, 0.0
+            for j in range(first, stop):
+                value = values[i, j]
+                if math.isfinite(value):
+                    # Negative numbers are ordered backwards by their bits.
+                    key = bits[i, j] ^ (ALL_BITS if bits[i, j] & SIGN else SIGN)
+                    place = np.uint64(key) >> DROPPED_BITS
+                    bins[place, 0] += value
+                    bins[place, 1] += 1.0
+                    total += value
+                    count += 1.0
+            if row < rows and col < cols:
+                blocks[row, col, 0] += total
+                blocks[row, col, 1] += count
+            first = stop

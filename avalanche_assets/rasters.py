@@ -1,5 +1,6 @@
 """Rasters as Cloud-Optimized GeoTIFFs with named bands, units and provenance tags."""
 
+import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -175,7 +176,7 @@ def read_squares(path: Path, name: str, squares: NDArray[np.bool_], size: int) -
     Raises:
         TableError: As `read_bands`.
     """
-    out = np.zeros((squares.shape[0] * size, squares.shape[1] * size), np.float32)
+    out = _untouched((squares.shape[0] * size, squares.shape[1] * size))
     per_tile = TILE_PX // size
     rows, cols = -(-squares.shape[0] // per_tile), -(-squares.shape[1] // per_tile)
     padded = np.zeros((rows * per_tile, cols * per_tile), np.bool_)
@@ -195,6 +196,17 @@ def read_squares(path: Path, name: str, squares: NDArray[np.bool_], size: int) -
     with ThreadPoolExecutor(usable_cores()) as threads:
         list(threads.map(read, np.array_split(np.arange(rows), usable_cores())))
     return out
+
+
+def _untouched(shape: tuple[int, int]) -> Floats:
+    """Zeros that take memory only where they are written to.
+
+    numpy asks for huge pages, with which a few scattered tiles would fill the memory of the whole array.
+    """
+    memory = mmap.mmap(-1, 4 * shape[0] * shape[1])
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.float32).reshape(shape)
 
 
 def read_grid(path: Path) -> Grid:
