@@ -24,6 +24,11 @@ class Window:
         """Row and column slices that cut this window out of a full-grid array."""
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
 
+    def within(self, shape: tuple[int, int]) -> "Window":
+        """The part of this window that lies on an array of `shape`; its corner must."""
+        height, width = min(self.height, shape[0] - self.row), min(self.width, shape[1] - self.col)
+        return Window(self.row, self.col, height, width)
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -1,9 +1,11 @@
 """Rasters as Cloud-Optimized GeoTIFFs with named bands, units and provenance tags."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import rasterio
@@ -11,10 +13,12 @@ from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
+from scipy.ndimage import binary_dilation
 
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import atomic_path
 from avalanche_assets.grid import Grid, Window
+from avalanche_assets.machine import usable_cores
 
 Floats = NDArray[np.float32]
 
@@ -37,7 +41,12 @@ class BandWriter(Protocol):
 
 @contextmanager
 def cog_writer(
-    path: Path, units: Mapping[str, str], grid: Grid, tags: Mapping[str, str] | None = None
+    path: Path,
+    units: Mapping[str, str],
+    grid: Grid,
+    tags: Mapping[str, str] | None = None,
+    *,
+    threads: Literal["1", "ALL_CPUS"] = "ALL_CPUS",
 ) -> Iterator[BandWriter]:
     """Opens a sparse, ZSTD-compressed float32 Cloud-Optimized GeoTIFF for writing; it appears when complete.
 
@@ -49,6 +58,8 @@ def cog_writer(
         units: Name to unit of every band, in order (``dB``, ``deg``, ``m``, ``1`` for linear power).
         grid: Where the pixels lie.
         tags: Dataset tags, e.g. product ids, processor version, orbit file.
+        threads: Threads of GDAL that compress. Handing a tile to another thread costs half as much again as
+            compressing it, so one does best where the caller keeps all cores busy.
     """
     profile = {
         "driver": "GTiff",
@@ -67,7 +78,7 @@ def cog_writer(
         "zstd_level": 1,  # speckle hardly shrinks: higher levels and predictors cost much and save little
         "sparse_ok": "TRUE",
         "bigtiff": "IF_SAFER",
-        "num_threads": "ALL_CPUS",
+        "num_threads": threads,
     }
     with (
         rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES),
@@ -79,11 +90,17 @@ def cog_writer(
             dataset.set_band_unit(index, unit)
         dataset.update_tags(**(tags or {}))
         order = {name: index for index, name in enumerate(units, start=1)}
+        scratch = np.empty((0, 0, 0), np.float32)
 
         def write(window: Window, bands: Mapping[str, NDArray[Any]]) -> None:
             area = RasterWindow(window.col, window.row, window.width, window.height)
-            stack = np.stack([np.asarray(values, np.float32) for values in bands.values()])
-            dataset.write(stack, [order[name] for name in bands], window=area)
+            nonlocal scratch
+            shape = len(bands), window.height, window.width
+            if scratch.shape != shape:
+                scratch = np.empty(shape, np.float32)
+            for layer, values in zip(scratch, bands.values(), strict=True):
+                layer[:] = values
+            dataset.write(scratch, [order[name] for name in bands], window=area)
 
         yield write
 
@@ -118,16 +135,78 @@ def read_bands(
         TableError: The file is missing, damaged or lacks a band.
     """
     with _opened(path) as dataset:
-        wanted = list(names) if names is not None else list(dataset.descriptions)
-        missing = [name for name in wanted if name not in dataset.descriptions]
-        if missing:
-            raise TableError(
-                f"{path}: no band {missing}; the file has {dataset.descriptions}; materialise it again"
-            )
         area = None
         if window is not None:
             area = RasterWindow(window.col, window.row, window.width, window.height)
-        return {name: dataset.read(dataset.descriptions.index(name) + 1, window=area) for name in wanted}
+        bands = _bands_of(dataset, path, names)
+        return {name: dataset.read(band, window=area) for name, band in bands.items()}
+
+
+@contextmanager
+def band_reader(path: Path, name: str) -> Iterator[Callable[[Window], Floats]]:
+    """Opens a band to read windows of it, as `read_bands` would, one after the other.
+
+    Raises:
+        TableError: As `read_bands`.
+    """
+    with _opened(path) as dataset:
+        band = _bands_of(dataset, path, [name])[name]
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(path) as dataset:
+
+        def read(window: Window) -> Floats:
+            area = RasterWindow(window.col, window.row, window.width, window.height)
+            with _named(path):
+                return np.asarray(dataset.read(band, window=area))
+
+        yield read
+
+
+def read_squares(path: Path, name: str, squares: NDArray[np.bool_], size: int) -> Floats:
+    """Reads a band on some squares of its grid and at least one cell around each.
+
+    Args:
+        path: The raster.
+        name: Name of the band.
+        squares: Wanted squares, shape (rows / `size`, columns / `size`).
+        size: Side of a square in cells, a divisor of `TILE_PX`.
+
+    Returns:
+        Array of the raster's shape, NaN where nodata; 0 on tiles that were not read, which take no memory.
+
+    Raises:
+        TableError: As `read_bands`.
+    """
+    out = _untouched((squares.shape[0] * size, squares.shape[1] * size))
+    per_tile = TILE_PX // size
+    rows, cols = -(-squares.shape[0] // per_tile), -(-squares.shape[1] // per_tile)
+    padded = np.zeros((rows * per_tile, cols * per_tile), np.bool_)
+    padded[: squares.shape[0], : squares.shape[1]] = binary_dilation(squares, np.ones((3, 3), np.bool_))
+    tiles = np.asarray(padded.reshape(rows, per_tile, cols, per_tile).any(axis=(1, 3)))
+
+    def read(own_rows: NDArray[np.int64]) -> None:
+        with _opened(path) as dataset:
+            band = _bands_of(dataset, path, [name])[name]
+            for row in own_rows.tolist():
+                runs = np.flatnonzero(np.diff(tiles[row], prepend=False, append=False)).reshape(-1, 2)
+                for first, stop in (runs * TILE_PX).tolist():
+                    area = Window(row * TILE_PX, first, TILE_PX, stop - first).within(out.shape)
+                    place = RasterWindow(area.col, area.row, area.width, area.height)
+                    dataset.read(band, window=place, out=out[area.slices])
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        list(threads.map(read, np.array_split(np.arange(rows), usable_cores())))
+    return out
+
+
+def _untouched(shape: tuple[int, int]) -> Floats:
+    """Zeros that take memory only where they are written to.
+
+    numpy asks for huge pages, with which a few scattered tiles would fill the memory of the whole array.
+    """
+    memory = mmap.mmap(-1, 4 * shape[0] * shape[1])
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.float32).reshape(shape)
 
 
 def read_grid(path: Path) -> Grid:
@@ -180,13 +259,30 @@ def common_tag(paths: Sequence[Path], name: str, remedy: str) -> str:
     return expected
 
 
+def _bands_of(dataset: rasterio.DatasetReader, path: Path, names: Iterable[str] | None) -> dict[str, int]:
+    """Number of every named band, of all when None."""
+    wanted = list(names) if names is not None else list(dataset.descriptions)
+    missing = [name for name in wanted if name not in dataset.descriptions]
+    if missing:
+        raise TableError(
+            f"{path}: no band {missing}; the file has {dataset.descriptions}; materialise it again"
+        )
+    return {name: dataset.descriptions.index(name) + 1 for name in wanted}
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
     if not path.exists():
         raise TableError(f"{path}: raster is missing; materialise the asset that writes it")
+    with _named(path), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(path) as dataset:
+        yield dataset
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turns errors of GDAL into `TableError` that names the file."""
     try:
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(path) as dataset:
-            yield dataset
+        yield
     except GDAL_ERRORS as error:
         raise TableError(
             f"{path}: not a readable raster ({error}); materialise the asset that writes it again"

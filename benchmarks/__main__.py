@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from avalanche_assets.machine import usable_cores
 from benchmarks import scene
 
 GB = 1e9
@@ -121,7 +122,8 @@ def main() -> None:
         f"{_machine()}; files in the page cache; median of {options.repeat} runs, ours and peer in turn"
     )
     for name, used in scenes.items():
-        console.print(f"{name}: {used.described}")
+        on_image, corridors = used.corridors_on_image()
+        console.print(f"{name}: {used.described}; {on_image:,} of {corridors:,} corridors on the image")
     table = Table("claim", "data", "ours", "peer", "ratio", "asked", "met", "peak GB")
     for claim in CLAIMS:
         table.add_row(*_row(claim, options.folder / f"{claim.scene}.json", options.repeat))
@@ -205,7 +207,7 @@ def _median(runs: list[Result | None]) -> Result | None:
 
 
 def _machine() -> str:
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GB
     return f"{platform.processor() or platform.machine()}, {cores} cores, {memory:.0f} GB"
 

@@ -20,7 +20,9 @@ from scipy.ndimage import zoom
 
 from avalanche_assets.grid import Grid
 from avalanche_assets.rasters import read_bands, read_grid, write_cog
+from avalanche_assets.sentinel1.geocoding import geodetic_to_ecef, zero_doppler
 from avalanche_assets.sentinel1.product import Product
+from avalanche_assets.sentinel1.slices import SliceStack
 
 DATA = Path(os.environ.get("AVALANCHE_TEST_DATA", "../shared/data"))
 SLICES = ("CEAB", "3768")
@@ -28,6 +30,11 @@ TABLES = "8255"
 NEW_IPF, OLD_IPF = "003.31", "002.36"
 RESOLUTION = 20.0
 CORRIDORS, VALLEYS = 3000, 60
+VALLEY_M = 8000.0
+"""Spread of the corridors of one valley."""
+MARGIN_PX = 128
+"""Image pixels between a deposit point and the image's edge, so that all of its patch is imaged: half its
+side is 64, and relief moves its parts by less than as many again."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,17 @@ class Scene:
     def heights(self) -> np.ndarray:
         """Ellipsoidal heights in metres on the grid."""
         return read_bands(self.dem)["elevation"]
+
+    def stack(self) -> SliceStack:
+        """The slices as one image."""
+        return SliceStack.of([Product.open(path) for path in self.products])
+
+    def corridors_on_image(self) -> tuple[int, int]:
+        """How many corridors the image holds with their whole patch, and how many there are."""
+        table, grid = gpd.read_parquet(self.corridors), self.grid
+        points = table["deposit_x"], table["deposit_y"], table["deposit_elevation_m"]
+        inside = _on_image(self.stack(), grid.crs, *(column.to_numpy() for column in points))
+        return int(inside.sum()), len(table)
 
     def first(self) -> "Scene":
         """The scene of the first product alone."""
@@ -114,10 +132,9 @@ def simulated(folder: Path) -> Scene:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(folder)
     products = sorted(folder.glob(f"*_{day}T*.SAFE"))
-    grid = read_grid(season / "dem.tif")
-    corridors = folder / "corridors.parquet"
-    _write_corridors(corridors, grid, 20)
-    return Scene(products, season / "dem.tif", corridors, "metadata and pixels simulated")
+    made = Scene(products, season / "dem.tif", folder / "corridors.parquet", "metadata and pixels simulated")
+    _write_corridors(made, 20)
+    return made
 
 
 def _source(name: str) -> Path:
@@ -166,6 +183,7 @@ def _scene(
     folder: Path, products: list[Path], middle: tuple[float, float] | None, km: int, described: str
 ) -> Scene:
     dem, corridors = folder / "dem.tif", folder / "corridors.parquet"
+    made = Scene(products, dem, corridors, f"{described}, pixels and terrain synthetic")
     if not corridors.exists():
         opened = [Product.open(path) for path in products]
         west, south, east, north = np.array([product.footprint.bounds for product in opened]).T
@@ -179,8 +197,8 @@ def _scene(
             bounds = to_grid.transform_bounds(west.min(), south.min(), east.max(), north.max())
         grid = Grid.covering(bounds, crs, RESOLUTION)
         write_cog(dem, {"elevation": _mountains(grid)}, grid, {"elevation": "m"})
-        _write_corridors(corridors, grid, CORRIDORS)
-    return Scene(products, dem, corridors, f"{described}, pixels and terrain synthetic")
+        _write_corridors(made, CORRIDORS)
+    return made
 
 
 def _mountains(grid: Grid) -> np.ndarray:
@@ -193,17 +211,46 @@ def _mountains(grid: Grid) -> np.ndarray:
     return heights - heights.min()
 
 
-def _write_corridors(path: Path, grid: Grid, count: int) -> None:
-    """Deposit points in clusters, as avalanche paths line valleys."""
-    random = np.random.default_rng(4)
+def _write_corridors(made: Scene, count: int) -> None:
+    """Deposit points in clusters, as avalanche paths line valleys, all of them on the image.
+
+    The swath is tilted: a third of its bounding box is not imaged, and corridors there would cost nothing.
+    """
+    random, grid, heights, stack = np.random.default_rng(4), made.grid, made.heights(), made.stack()
     west, south, east, north = grid.bounds
     margin = 40 * grid.resolution
-    valleys = random.uniform([west, south], [east, north], (VALLEYS, 2))
-    points = valleys[random.integers(0, VALLEYS, count)] + random.normal(0, 8000, (count, 2))
-    x, y = points.clip([west + margin, south + margin], [east - margin, north - margin]).T
+    corner = np.array([west + margin, south + margin]), np.array([east - margin, north - margin])
+
+    def imaged(points: np.ndarray) -> np.ndarray:
+        x, y = points.clip(*corner).T
+        row, col = ((north - y) / grid.resolution).astype(int), ((x - west) / grid.resolution).astype(int)
+        placed = np.column_stack([x, y, heights[row, col]])
+        return placed[_on_image(stack, grid.crs, *placed.T)]
+
+    valleys = imaged(random.uniform(*corner, (20 * VALLEYS, 2)))[:VALLEYS, :2]
+    near = valleys[random.integers(0, len(valleys), 20 * count)]
+    x, y, elevation = imaged(near + random.normal(0, VALLEY_M, near.shape))[:count].T
+    if len(x) < count:
+        raise SystemExit(f"{made.dem}: only {len(x)} of {count} corridors found on the image; enlarge it")
     table = gpd.GeoDataFrame(
-        {"corridor_id": [f"c{i}" for i in range(count)], "deposit_x": x, "deposit_y": y},
+        {
+            "corridor_id": [f"c{i}" for i in range(count)],
+            "deposit_x": x,
+            "deposit_y": y,
+            "deposit_elevation_m": elevation,
+        },
         geometry=gpd.points_from_xy(x, y),
         crs=grid.crs,
     )
-    table.to_parquet(path)
+    table.to_parquet(made.corridors)
+
+
+def _on_image(stack: SliceStack, crs: str, x: np.ndarray, y: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Whether points lie at least `MARGIN_PX` inside the image."""
+    lon, lat = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(x, y)
+    time, slant_range = zero_doppler(stack.orbit, geodetic_to_ecef(lon, lat, height))
+    inside = np.ones(len(x), bool)
+    for place, size in zip(stack.line_sample(time, slant_range, stack.orbit), stack.shape, strict=True):
+        # A comparison with NaN is false: what the orbit does not see is not on the image.
+        inside &= (place >= MARGIN_PX) & (place <= size - 1 - MARGIN_PX)
+    return inside

@@ -5,6 +5,7 @@ block) and returns the work to be timed, which returns how many pixels (or bytes
 """
 
 import json
+import re
 import resource
 import sys
 import time
@@ -19,7 +20,6 @@ from rasterio.windows import Window
 
 from avalanche_assets.grid import Grid
 from avalanche_assets.grid import Window as GridWindow
-from avalanche_assets.rasters import cog_writer
 from avalanche_assets.sentinel1.mosaic import sigma0_tiles
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.sampling import PART_PX
@@ -33,7 +33,6 @@ __all__ = ["curl", "curl_md5sum", "download", "download_md5"]  # Tasks are found
 
 ROWS = 512
 WINDOW = 5000
-UNITS = {"vv": "1", "vh": "1", "flags": "bit flags"}
 
 
 def read(scene: Scene) -> Work:
@@ -115,7 +114,7 @@ def eos_sar_window(scene: Scene) -> Work:
 
 def geocode(scene: Scene) -> Work:
     """Reading, calibration, noise removal, geocoding and sampling of both polarisations."""
-    stack, grid, heights = _stack(scene), scene.grid, scene.heights()
+    stack, grid, heights = scene.stack(), scene.grid, scene.heights()
     _warm_up(stack, grid, heights)
 
     def work() -> int:
@@ -205,40 +204,48 @@ def gcp_warp(scene: Scene) -> Work:
 
 
 def corridors(scene: Scene) -> Work:
-    """SAFE to a sigma0 file, where corridor patches lie."""
-    import geopandas as gpd
-
-    from avalanche_assets.patches.cutting import wanted_squares
-
-    grid = scene.grid
-    return _acquisition(scene, wanted_squares(gpd.read_parquet(scene.corridors), grid, PART_PX))
+    """SAFE to a sigma0 file with its report, where corridor patches lie."""
+    return _acquisition(scene, full_swath=False)
 
 
 def swath(scene: Scene) -> Work:
-    """SAFE to a sigma0 file, every cell of the swath."""
-    return _acquisition(scene, None)
+    """SAFE to a sigma0 file with its report, every cell of the swath."""
+    return _acquisition(scene, full_swath=True)
 
 
-def _acquisition(scene: Scene, wanted: np.ndarray | None) -> Work:
-    grid, heights = scene.grid, scene.heights()
-    _warm_up(_stack(scene), grid, heights)
+def _acquisition(scene: Scene, full_swath: bool) -> Work:
+    """All that the asset sigma0 does, except talking to Dagster."""
+    import geopandas as gpd
 
-    def work() -> int:
-        stack, cells = _stack(scene), 0
-        with cog_writer(scene.corridors.with_name("sigma0.tif"), UNITS, grid) as write:
-            for tile in sigma0_tiles(stack, stack.orbit, heights, grid, wanted):
-                write(tile.window, {"vv": tile.vv, "vh": tile.vh, "flags": tile.flags})
-                cells += int(np.isfinite(tile.vv).sum())
-        return cells
+    from avalanche_assets.backscatter.sigma0_file import write_sigma0
+    from avalanche_assets.files import sha256
+    from avalanche_assets.patches.cutting import wanted_squares
+    from avalanche_assets.reporting.figures import sigma0_map
+    from avalanche_assets.reporting.style import png
 
-    return work
+    grid, path = scene.grid, scene.corridors.with_name("sigma0.tif")
+    one = np.zeros((grid.height // PART_PX, grid.width // PART_PX), bool)
+    one[one.shape[0] // 2, one.shape[1] // 2] = True
+
+    def run(wanted: np.ndarray | None) -> int:
+        stack = scene.stack()
+        table = gpd.read_parquet(scene.corridors)
+        if wanted is None and not full_swath:
+            wanted = wanted_squares(table, grid, PART_PX)
+        report = write_sigma0(path, stack, stack.orbit, scene.dem, table, wanted, {})
+        png(sigma0_map(report.vv, "VV"))
+        sha256(path)
+        return round(report.vv.filled * grid.height * grid.width)
+
+    run(one)
+    return lambda: run(None)
 
 
 def track_geometry(scene: Scene) -> Work:
     """Incidence, local incidence, layover, shadow and flattening of the whole track."""
     from avalanche_assets.sentinel1.track_geometry import track_geometry as geometry_of
 
-    orbit, grid, heights = _stack(scene).orbit, scene.grid, scene.heights()
+    orbit, grid, heights = scene.stack().orbit, scene.grid, scene.heights()
     geometry_of(orbit, heights[:256, :256], replace(grid, height=256, width=256))
 
     def work() -> int:
@@ -250,11 +257,7 @@ def track_geometry(scene: Scene) -> Work:
 
 def compile_all(scene: Scene) -> Work:
     """First use of the compiled kernels; with an empty cache this is the time to compile them."""
-    return lambda: _warm_up(_stack(scene), scene.grid, scene.heights())
-
-
-def _stack(scene: Scene) -> SliceStack:
-    return SliceStack.of([Product.open(path) for path in scene.products])
+    return lambda: _warm_up(scene.stack(), scene.grid, scene.heights())
 
 
 def _warm_up(stack: SliceStack, grid: Grid, heights: np.ndarray) -> int:
@@ -299,8 +302,20 @@ def main(task: str, scene_file: str) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     pixels = work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"wall": wall, "cpu": cpu, "peak_gb": peak, "pixels": pixels}))
+    print(json.dumps({"wall": wall, "cpu": cpu, "peak_gb": _peak_bytes() / 1e9, "pixels": pixels}))
+
+
+def _peak_bytes() -> int:
+    """Most memory this process ever held.
+
+    `ru_maxrss` begins with the peak of the process that started this one, so the system's own count is read
+    where there is one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -10,7 +11,7 @@ from avalanche_assets.assets.common import (
     after,
     analysis_grid,
     data_version,
-    median_db,
+    in_db,
     note,
     picture,
     rounded,
@@ -19,6 +20,9 @@ from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import sha256
 from avalanche_assets.resources.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from avalanche_assets.raster_summary import BandSummary
 
 GROUP = "backscatter"
 NOISE_TAG = "thermal_noise"
@@ -30,7 +34,6 @@ COMPARABLE = {
     "sigma0 of all dates of the season and reference_sigma0 again with one backscatter.terrain_flattening",
 }
 """Tags on which rasters must agree that are divided by each other, and what to do where they do not."""
-SIGMA0_UNITS = {"vv": "1", "vh": "1", "flags": "bit flags"}
 
 
 def sigma0_from_products(
@@ -51,11 +54,10 @@ def sigma0_from_products(
 
         Only the blocks that corridor patches need are filled, unless `backscatter.full_swath` is set.
         """
-        from avalanche_assets.backscatter.coverage import corridor_coverage, corridors_beyond_image
+        from avalanche_assets.backscatter.sigma0_file import write_sigma0
         from avalanche_assets.catalogue.products import ipf_text, open_products
         from avalanche_assets.patches.cutting import wanted_squares
-        from avalanche_assets.rasters import cog_writer, read_bands, read_grid
-        from avalanche_assets.sentinel1.mosaic import sigma0_tiles
+        from avalanche_assets.rasters import read_grid
         from avalanche_assets.sentinel1.orbit import Orbit
         from avalanche_assets.sentinel1.sampling import EQUIVALENT_LOOKS, PART_PX
         from avalanche_assets.sentinel1.slices import SliceStack
@@ -64,8 +66,7 @@ def sigma0_from_products(
         day, layout, settings = context.partition_key, pipeline.layout, pipeline.settings
         stack = SliceStack.of(open_products(layout.s1_products(day)))
         orbit = Orbit.from_json(layout.orbit_files(day).read_text(encoding="utf-8"))
-        grid, heights = read_grid(layout.dem), read_bands(layout.dem)["elevation"]
-        corridors = read_geotable(layout.corridors, CORRIDORS)
+        grid, corridors = read_grid(layout.dem), read_geotable(layout.corridors, CORRIDORS)
         wanted = None if settings.backscatter.full_swath else wanted_squares(corridors, grid, PART_PX)
         flattened = settings.backscatter.terrain_flattening
         tags = {
@@ -77,20 +78,9 @@ def sigma0_from_products(
             "equivalent_looks": str(EQUIVALENT_LOOKS[grid.resolution]),
             NOISE_TAG: "removed" if stack.denoisable else "not removed: not annotated",
         }
-        with cog_writer(layout.sigma0(day), SIGMA0_UNITS, grid, tags) as write:
-            for tile in sigma0_tiles(stack, orbit, heights, grid, wanted):
-                bands = {"vv": tile.vv, "vh": tile.vh}
-                if flattened:
-                    factor = read_bands(layout.track_geometry, ["flattening"], tile.window)["flattening"]
-                    bands = {name: power * factor for name, power in bands.items()}
-                write(tile.window, {**bands, "flags": tile.flags})
-        flags = read_bands(layout.sigma0(day), ["flags"])["flags"]
-        report = {
-            **tags,
-            **corridor_coverage(corridors, grid, flags, heights).summary(),
-            **corridors_beyond_image(corridors, grid, stack, orbit).summary(),
-        }
-        return _sigma0_result(pipeline, day, report)
+        geometry = layout.track_geometry if flattened else None
+        report = write_sigma0(layout.sigma0(day), stack, orbit, layout.dem, corridors, wanted, tags, geometry)
+        return _sigma0_result(pipeline, day, report.vv, report.vh, {**tags, **report.coverage})
 
     return sigma0
 
@@ -111,6 +101,8 @@ def sigma0_from_rasters(partitions: Partitions, acquisition: dg.AssetSpec) -> dg
         import numpy as np
 
         from avalanche_assets.backscatter.ready_made import read_ready_made
+        from avalanche_assets.backscatter.sigma0_file import UNITS
+        from avalanche_assets.raster_summary import BandSummary
         from avalanche_assets.rasters import write_cog
 
         day, source = context.partition_key, pipeline.settings.source
@@ -119,30 +111,28 @@ def sigma0_from_rasters(partitions: Partitions, acquisition: dg.AssetSpec) -> dg
         bands = read_ready_made(source.folder / name, grid, source.raster_scale, source.raster_incidence_unit)
         stored = {"vv": bands["vv"], "vh": bands["vh"], "flags": np.zeros(grid.shape, np.float32)}
         tags = {"products": name, NOISE_TAG: "as delivered", CONVENTION_TAG: "as delivered"}
-        write_cog(pipeline.layout.sigma0(day), stored, grid, SIGMA0_UNITS, tags)
-        return _sigma0_result(pipeline, day, tags)
+        write_cog(pipeline.layout.sigma0(day), stored, grid, UNITS, tags)
+        vv, vh = (BandSummary.of(bands[name], grid) for name in ("vv", "vh"))
+        return _sigma0_result(pipeline, day, vv, vh, tags)
 
     return sigma0
 
 
-def _sigma0_result(pipeline: Pipeline, day: str, report: Mapping[str, int | str]) -> dg.MaterializeResult:
-    import numpy as np
-
-    from avalanche_assets.rasters import read_bands, read_grid
+def _sigma0_result(
+    pipeline: Pipeline, day: str, vv: "BandSummary", vh: "BandSummary", report: Mapping[str, int | str]
+) -> dg.MaterializeResult:
     from avalanche_assets.reporting.figures import sigma0_map
     from avalanche_assets.reporting.style import png
 
     path = pipeline.layout.sigma0(day)
-    median_vh = median_db(read_bands(path, ["vh"])["vh"])
-    vv = read_bands(path, ["vv"])["vv"]
     return dg.MaterializeResult(
         metadata={
             "dagster/uri": str(path),
-            "filled (share)": rounded(np.isfinite(vv).mean()),
-            "median VV (dB)": median_db(vv),
-            "median VH (dB)": median_vh,
+            "filled (share)": rounded(vv.filled),
+            "median VV (dB)": in_db(vv.median),
+            "median VH (dB)": in_db(vh.median),
             **report,
-            "sigma0": picture(png(sigma0_map(vv, read_grid(path), "VV", note(pipeline, day)))),
+            "sigma0": picture(png(sigma0_map(vv, "VV", note(pipeline, day)))),
         },
         data_version=data_version(sha256(path)),
     )
@@ -169,6 +159,7 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
     def reference_sigma0(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Per-pixel median of the season's snow-free acquisitions, in linear power."""
         from avalanche_assets.backscatter.star import reference_median
+        from avalanche_assets.raster_summary import RunningSummary
         from avalanche_assets.rasters import STREAM_PX, cog_writer, read_bands, read_grid
         from avalanche_assets.reporting.figures import sigma0_map
         from avalanche_assets.reporting.style import png
@@ -189,20 +180,22 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
             )
         path, grid = layout.reference_sigma0(season), read_grid(layout.sigma0(days[0]))
         tags = {"dates": " ".join(days), **_common_tags([layout.sigma0(day) for day in days])}
+        vv = RunningSummary(grid)
         with cog_writer(path, {"vv": "1", "vh": "1"}, grid, tags) as write:
             for window in grid.tiles(STREAM_PX):
                 stack = [read_bands(layout.sigma0(day), ["vv", "vh"], window) for day in days]
                 medians = {name: reference_median([bands[name] for bands in stack]) for name in ("vv", "vh")}
                 write(window, medians)
-        median = read_bands(path, ["vv"])
+                vv.add(window, medians["vv"])
+        summary = vv.summary()
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(path),
                 "dates": ", ".join(days),
                 "dates left out": [day for day in wanted if day not in days],
-                "median VV (dB)": median_db(median["vv"]),
+                "median VV (dB)": in_db(summary.median),
                 "reference": picture(
-                    png(sigma0_map(median["vv"], grid, "VV", f"Reference {season}, median of {len(days)}"))
+                    png(sigma0_map(summary, "VV", f"Reference {season}, median of {len(days)}"))
                 ),
             },
             data_version=data_version(sha256(path)),
@@ -222,9 +215,8 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
     )
     def vv_vh_star(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Backscatter over the snow-free reference, in dB."""
-        import numpy as np
-
         from avalanche_assets.backscatter.star import ratio_db
+        from avalanche_assets.raster_summary import RunningSummary
         from avalanche_assets.rasters import STREAM_PX, cog_writer, read_bands, read_grid
         from avalanche_assets.reporting.figures import star_map
         from avalanche_assets.reporting.style import png
@@ -235,22 +227,26 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
         common = _common_tags([current, reference])
         path, grid = layout.vv_vh_star(day), read_grid(current)
         tags = {"season": season, "reference": pipeline.settings.season.reference, **common}
-        with cog_writer(path, {"vv_star": "dB", "vh_star": "dB"}, grid, tags) as write:
+        summaries = {name: RunningSummary(grid) for name in ("vv_star", "vh_star")}
+        wet_db, wet_cells = pipeline.settings.backscatter.wet_snow_db, 0
+        with cog_writer(path, dict.fromkeys(summaries, "dB"), grid, tags) as write:
             for window in grid.tiles(STREAM_PX):
                 power, snow_free = (
                     read_bands(raster, ["vv", "vh"], window) for raster in (current, reference)
                 )
-                write(window, {f"{name}_star": ratio_db(power[name], snow_free[name]) for name in power})
-        star = read_bands(path)
+                star = {f"{name}_star": ratio_db(power[name], snow_free[name]) for name in power}
+                write(window, star)
+                for name, values in star.items():
+                    summaries[name].add(window, values)
+                wet_cells += int((star["vv_star"] < wet_db).sum())
+        vv, vh = (running.summary() for running in summaries.values())
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(path),
-                "median VV* (dB)": rounded(np.nanmedian(star["vv_star"])),
-                "median VH* (dB)": rounded(np.nanmedian(star["vh_star"])),
-                "wet snow (share)": rounded(
-                    np.nanmean(star["vv_star"] < pipeline.settings.backscatter.wet_snow_db)
-                ),
-                "VV*": picture(png(star_map(star["vv_star"], grid, "VV", note(pipeline, day)))),
+                "median VV* (dB)": rounded(vv.median),
+                "median VH* (dB)": rounded(vh.median),
+                "wet snow (share)": rounded(wet_cells / (grid.height * grid.width)),
+                "VV*": picture(png(star_map(vv, "VV", note(pipeline, day)))),
             },
             data_version=data_version(sha256(path)),
         )

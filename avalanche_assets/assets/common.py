@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -26,13 +27,9 @@ def rounded(value: Any) -> float:
     return round(float(value), 3)
 
 
-def median_db(power: Any) -> float | None:
-    """Median of linear power in dB; None where it has none: without values, or below the noise."""
-    import numpy as np
-
-    known = power[np.isfinite(power)]
-    median = float(np.median(known)) if known.size else 0.0
-    return rounded(10 * np.log10(median)) if median > 0 else None
+def in_db(power: float) -> float | None:
+    """Linear power in dB to three decimals; None where it has none: unknown, or below the noise."""
+    return rounded(10 * math.log10(power)) if power > 0 else None
 
 
 def picture(png: bytes) -> dg.MetadataValue:

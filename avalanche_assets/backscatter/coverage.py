@@ -23,7 +23,8 @@ from avalanche_assets.sentinel1.visibility import Visibility
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-NOT_IMAGED = int(Visibility.OUTSIDE | Visibility.BORDER)
+NOT_IMAGED = int(Visibility.OUTSIDE | Visibility.BORDER | Visibility.SHADOW)
+"""Reasons for which a cell of sigma0 has no value; SHADOW only where terrain flattening left none."""
 SLICE_S = 25.0
 """Usual length of a slice."""
 SHOWN = 10

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from avalanche_assets.grid import Grid
+from avalanche_assets.raster_summary import BandSummary
 from avalanche_assets.reporting.style import (
     BLUE,
     DIVERGING,
@@ -58,12 +59,12 @@ def slope_map(slope_deg: Floats, grid: Grid, note: str = "") -> Figure:
     return _finish(figure, axes, small, note)
 
 
-def sigma0_map(sigma0: Floats, grid: Grid, polarisation: str, note: str = "") -> Figure:
-    """Backscatter of one polarisation; `sigma0` is linear power, drawn in dB.
+def sigma0_map(sigma0: BandSummary, polarisation: str, note: str = "") -> Figure:
+    """Backscatter of one polarisation; `sigma0` is of linear power, drawn in dB.
 
     Power is averaged before the logarithm, as multi-looking does; values that are not positive have none.
     """
-    power, small = reduced(sigma0, grid)
+    power, small = sigma0.means, sigma0.grid
     decibel = np.full(power.shape, np.nan)
     np.log10(power, out=decibel, where=power > 0)
     decibel *= 10
@@ -75,13 +76,12 @@ def sigma0_map(sigma0: Floats, grid: Grid, polarisation: str, note: str = "") ->
     return _finish(figure, axes, small, note)
 
 
-def star_map(star_db: Floats, grid: Grid, polarisation: str, note: str = "") -> Figure:
+def star_map(star_db: BandSummary, polarisation: str, note: str = "") -> Figure:
     """VV* or VH*: backscatter over the snow-free reference in dB, red brighter and blue darker."""
-    values, small = reduced(star_db, grid)
+    small = star_db.grid
     figure, axes = _map_figure(small)
-    image = _show(axes, values, small, DIVERGING, (-STAR_LIMIT_DB, STAR_LIMIT_DB))
-    known = star_db[np.isfinite(star_db)]
-    middle = f"median {np.median(known):+.1f} dB, " if known.size else ""
+    image = _show(axes, star_db.means, small, DIVERGING, (-STAR_LIMIT_DB, STAR_LIMIT_DB))
+    middle = f"median {star_db.median:+.1f} dB, " if star_db.filled else ""
     title(axes, f"{polarisation}*: change against snow-free ground", middle + _coverage(star_db))
     colourbar(figure, image, axes, f"{polarisation}* (dB)", "both")
     return _finish(figure, axes, small, note)
@@ -142,8 +142,8 @@ def _show(axes: Axes, values: Floats, grid: Grid, colours: str, limits: tuple[fl
     )
 
 
-def _coverage(values: Floats) -> str:
-    return f"{100 * float(np.isfinite(values).mean()):.0f} % of the grid has a value; grey: none computed"
+def _coverage(band: BandSummary) -> str:
+    return f"{100 * band.filled:.0f} % of the grid has a value; grey: none computed"
 
 
 def _finish(figure: Figure, axes: Axes, grid: Grid, note: str) -> Figure:

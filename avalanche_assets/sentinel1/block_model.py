@@ -45,7 +45,9 @@ class BlockModels(NamedTuple):
 
 
 def fit_blocks(orbit: Orbit, dem: Float32s, grid: Grid, blocks: NDArray[np.bool_]) -> BlockModels:
-    """Fits the polynomials of the wanted 64-pixel blocks of a grid; blocks without heights are left out.
+    """Fits the polynomials of the wanted 64-pixel blocks of a grid.
+
+    Blocks without heights, in them and one cell around, are left out.
 
     Args:
         orbit: Path of the platform.
@@ -80,7 +82,10 @@ def control_points(corners: NDArray[np.int64], height_m: Floats, grid: Grid) -> 
 
 
 def _height_range(dem: Float32s, blocks: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Lowest and highest height of every wanted block, NaN elsewhere."""
+    """Lowest and highest height of every wanted block and one cell around it, NaN elsewhere.
+
+    Heights of sub-cells are interpolated between cells, at a block's edge with the neighbouring block's.
+    """
     low, high = np.full(blocks.shape, np.nan), np.full(blocks.shape, np.nan)
     _extremes(dem, blocks, low, high)
     return low, high
@@ -90,8 +95,10 @@ def _height_range(dem: Float32s, blocks: NDArray[np.bool_]) -> tuple[Floats, Flo
 def _extremes(dem: Float32s, blocks: NDArray[np.bool_], low: Floats, high: Floats) -> None:
     for block_row, block_col in zip(*np.nonzero(blocks)):  # noqa: B905 (numba knows no strict zip)
         lowest, highest = np.float32(np.inf), np.float32(-np.inf)
-        for row in range(block_row * TILE_PX, (block_row + 1) * TILE_PX):
-            for col in range(block_col * TILE_PX, (block_col + 1) * TILE_PX):
+        first_row, stop_row = block_row * TILE_PX - 1, (block_row + 1) * TILE_PX + 1
+        first_col, stop_col = block_col * TILE_PX - 1, (block_col + 1) * TILE_PX + 1
+        for row in range(max(first_row, 0), min(stop_row, dem.shape[0])):
+            for col in range(max(first_col, 0), min(stop_col, dem.shape[1])):
                 # A comparison with NaN is false.
                 if dem[row, col] < lowest:
                     lowest = dem[row, col]

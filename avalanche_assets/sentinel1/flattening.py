@@ -18,7 +18,6 @@ Source: D. Small, "Flattening Gamma: Radiometric Terrain Correction for SAR Imag
 """
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -26,6 +25,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from avalanche_assets.grid import TILE_PX
+from avalanche_assets.machine import usable_cores
 from avalanche_assets.sentinel1.block_model import BlockModels, quadratic
 from avalanche_assets.sentinel1.visibility import Visibility
 
@@ -86,7 +86,7 @@ def flattening_factor(
         _factor(dem, models, members, flags, incidence_deg, origin, bins, areas, out)
 
     starts = range(int(first[seen].min()), int(last[seen].max()) + 1, BAND_BINS)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         list(threads.map(flatten, starts))
     return out
 

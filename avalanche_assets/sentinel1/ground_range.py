@@ -100,6 +100,14 @@ class GroundRange:
             to_slant=np.concatenate([self.to_slant, later.to_slant[after]]),
         )
 
+    def moved(self, samples: int) -> "GroundRange":
+        """The same conversion for an image with so many more samples on its near side."""
+        metres = samples * self.sample_spacing_m
+        first = np.arange(self.to_ground.shape[1]) == 0
+        return replace(
+            self, to_ground=self.to_ground + metres * first, ground_origin_m=self.ground_origin_m + metres
+        )
+
     def sample(self, time: Floats, slant_range_m: Floats) -> Floats:
         """Sample (column) of the image; not limited to the image's width.
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -20,10 +20,11 @@ from avalanche_assets.grid import Window
 from avalanche_assets.rasters import CACHE_BYTES, GDAL_ERRORS
 from avalanche_assets.sentinel1.annotation import ImageInformation
 from avalanche_assets.sentinel1.border import FIRST_CLEAN_IPF, blank_border
-from avalanche_assets.sentinel1.calibration import Quantity, backscatter_row, parse_calibration
-from avalanche_assets.sentinel1.lookup import LineTable, interpolate_row
-from avalanche_assets.sentinel1.noise import AzimuthSpans, NoiseModel, parse_noise, scale_row
+from avalanche_assets.sentinel1.calibration import Quantity, RowTable, backscatter_row, parse_calibration
+from avalanche_assets.sentinel1.lookup import LineTable, between, interpolate_row
+from avalanche_assets.sentinel1.noise import AzimuthSpans, NoiseModel, azimuth_factor, scale_row
 from avalanche_assets.sentinel1.safe import SafeArchive
+from avalanche_assets.sentinel1.xml_fields import MAX_PIXELS
 
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
@@ -47,6 +48,8 @@ class CalibratedImage:
         noise: Noise model.
         denoise: Whether to take the noise off.
         clean_border: Whether pixels that were not imaged are all 0.
+        scratch: Memory for two blocks of numbers, kept from call to call: fresh memory costs as much as
+            reading into it.
     """
 
     source: str
@@ -55,6 +58,7 @@ class CalibratedImage:
     noise: NoiseModel
     denoise: bool
     clean_border: bool
+    scratch: list[Numbers] = field(default_factory=list, repr=False)
 
     def read(self, window: Window) -> Float32s:
         """Linear backscatter of a window, NaN where there are no data.
@@ -90,6 +94,7 @@ class CalibratedImage:
     def _numbers(self, first: int, stop: int, left: int, width: int) -> Iterator[tuple[int, Numbers]]:
         """Digital numbers block by block; the next block is read while the caller works on the last one.
 
+        A block's memory holds another one after the next.
         Where the border has to be cleaned, lines are whole: it is sought from their ends.
         """
         if not self.clean_border:
@@ -97,16 +102,21 @@ class CalibratedImage:
         edges = [first, *range((first // BLOCK_LINES + 1) * BLOCK_LINES, stop, BLOCK_LINES), stop]
         windows = [RasterWindow(left, start, width, end - start) for start, end in pairwise(edges)]
         with ThreadPoolExecutor(1) as reader:
-            following = reader.submit(self._read, windows[0])
-            for window, ahead in pairwise([*windows, None]):
+            following = reader.submit(self._read, windows[0], 0)
+            for index, (window, ahead) in enumerate(pairwise([*windows, None]), start=1):
                 dn = following.result()
                 if ahead is not None:
-                    following = reader.submit(self._read, ahead)
+                    following = reader.submit(self._read, ahead, index % 2)
                 yield window.row_off, dn
 
-    def _read(self, window: RasterWindow) -> Numbers:
+    def _read(self, window: RasterWindow, slot: int) -> Numbers:
+        if not self.scratch:
+            size = BLOCK_LINES * self.dataset.width
+            self.scratch.extend(np.empty(size, np.uint16) for _ in range(2))
+        dn = self.scratch[slot][: window.height * window.width].reshape(window.height, window.width)
         try:
-            return np.asarray(self.dataset.read(1, window=window))
+            self.dataset.read(1, window=window, out=dn)
+            return dn
         except GDAL_ERRORS as error:
             raise SafeError(
                 f"{self.source}: {window.height} measurement lines from {window.row_off} cannot be read "
@@ -152,32 +162,57 @@ def _calibrate(
     out: Float32s,
 ) -> None:
     """Line by line, so that the tables on the line's samples stay in the processor's cache."""
-    factor = np.empty(dn.shape[1], np.float32)
-    noise = np.zeros(dn.shape[1], np.float32)
+    factor, noise = np.empty(dn.shape[1], np.float32), np.zeros(dn.shape[1], np.float32)
+    spans_here = np.empty((len(spans.bounds) + 1, 3))
     for row in range(dn.shape[0]):
-        runs = needed[row]
-        if not clean_border and runs.any():
-            interpolate_row(factor_lines, factors, first + row, dn_left, factor)
+        line = first + row
+        if not clean_border and needed[row].any():
+            interpolate_row(factor_lines, factors, line, dn_left, factor)
             if noise_known:
-                interpolate_row(noise_lines, noises, first + row, dn_left, noise)
-                scale_row(spans, first + row, dn_left, noise)
+                interpolate_row(noise_lines, noises, line, dn_left, noise)
+                scale_row(spans, line, dn_left, noise)
             blank_border(dn[row], factor, noise)
+        factor_row, noise_row = between(factor_lines, line), between(noise_lines, line)
+        count = _noise_scales(spans, line, noise_known and denoise, spans_here)
         begin = 0
-        while begin < runs.size:
+        while begin < needed.shape[1]:
             end = begin + 1
-            if runs[begin]:
-                while end < runs.size and runs[end]:
+            if needed[row, begin]:
+                while end < needed.shape[1] and needed[row, end]:
                     end += 1
-                left, right = begin * RUN_PX, min(end * RUN_PX, out.shape[1])
-                run = slice(out_left + left - dn_left, out_left + right - dn_left)
-                interpolate_row(factor_lines, factors, first + row, out_left + left, factor[run])
-                if noise_known and denoise:
-                    interpolate_row(noise_lines, noises, first + row, out_left + left, noise[run])
-                    scale_row(spans, first + row, out_left + left, noise[run])
-                elif not denoise:
-                    noise[run] = 0.0
-                backscatter_row(dn[row, run], factor[run], noise[run], out[row, left:right])
+                for k in range(count):
+                    left = max(out_left + begin * RUN_PX, int(spans_here[k, 0]))
+                    right = min(out_left + min(end * RUN_PX, out.shape[1]), int(spans_here[k, 1]))
+                    if left < right:
+                        backscatter_row(
+                            dn[row, left - dn_left : right - dn_left],
+                            _on_row(factors, factor_row, left, right),
+                            _on_row(noises, noise_row, left, right),
+                            np.float32(spans_here[k, 2]),
+                            out[row, left - out_left : right - out_left],
+                        )
             begin = end
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _noise_scales(spans: AzimuthSpans, line: int, denoise: bool, out: Floats) -> int:
+    """First sample, stop sample and factor of the range noise along one line; returns their number."""
+    if not denoise or len(spans.bounds) == 0:
+        out[0, 0], out[0, 1], out[0, 2] = 0, MAX_PIXELS, 1 if denoise else 0
+        return 1
+    count = 0
+    for span in range(len(spans.bounds)):
+        first_line, stop_line, first, stop, block = spans.bounds[span]
+        if first_line <= line < stop_line:
+            out[count, 0], out[count, 1] = first, stop
+            out[count, 2] = azimuth_factor(spans, block, line)
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _on_row(values: Float32s, place: tuple[int, int, np.float32], left: int, right: int) -> RowTable:
+    return values[place[0], left:right], values[place[1], left:right], place[2]
 
 
 @contextmanager
@@ -185,18 +220,18 @@ def open_image(
     archive: SafeArchive,
     image: ImageInformation,
     polarisation: str,
+    noise: NoiseModel,
     quantity: Quantity = "sigma0",
     denoise: bool = True,
 ) -> Iterator[CalibratedImage]:
-    """Opens a measurement together with its calibration and noise.
+    """Opens a measurement together with its calibration.
 
     Raises:
         SafeError: A file is missing or damaged, or the raster is not one band of the annotated size.
     """
-    calibration, noise = archive.find("calibration", polarisation), archive.find("noise", polarisation)
-    ipf = archive.manifest.ipf_version
+    calibration = archive.find("calibration", polarisation)
+    clean_border = archive.manifest.ipf_version >= FIRST_CLEAN_IPF
     factor = parse_calibration(archive.read(calibration), archive.label(calibration), quantity, image.samples)
-    model = parse_noise(archive.read(noise), archive.label(noise), ipf, image.samples)
     name = archive.raster(polarisation)
     try:
         dataset = _open(name)
@@ -210,7 +245,7 @@ def open_image(
                 f"annotation says {(image.lines, image.samples)}, of uint16; download the product again"
             )
         _require_whole(dataset, archive.size(archive.find("measurement", polarisation)))
-        yield CalibratedImage(archive.name, dataset, factor, model, denoise, ipf >= FIRST_CLEAN_IPF)
+        yield CalibratedImage(archive.name, dataset, factor, noise, denoise, clean_border)
 
 
 def _require_whole(dataset: DatasetReader, size: int) -> None:

@@ -83,14 +83,20 @@ def read_vector(vector: XmlNode, at: str, name: str, bounds: tuple[float, float]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def interpolate_row(lines: Floats, values: Float32s, line: int, left: int, out: Float32s) -> None:
-    """Writes the values of a `LineTable` on one image line, from sample `left`, to `out` (samples,)."""
+def between(lines: Floats, line: int) -> tuple[int, int, np.float32]:
+    """The two vectors of a `LineTable` that an image line lies between, and the second one's weight."""
     last = lines.size - 1
     at = min(max(float(line), lines[0]), lines[last])
     lower = min(max(np.searchsorted(lines, at, side="right") - 1, 0), max(last - 1, 0))
     upper = min(lower + 1, last)
     span = lines[upper] - lines[lower]
-    weight = np.float32((at - lines[lower]) / span if span > 0.0 else 0.0)
+    return lower, upper, np.float32((at - lines[lower]) / span if span > 0.0 else 0.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def interpolate_row(lines: Floats, values: Float32s, line: int, left: int, out: Float32s) -> None:
+    """Writes the values of a `LineTable` on one image line, from sample `left`, to `out` (samples,)."""
+    lower, upper, weight = between(lines, line)
     below, above = values[lower, left : left + out.size], values[upper, left : left + out.size]
     for col in range(out.size):
         out[col] = below[col] + weight * (above[col] - below[col])

@@ -10,7 +10,6 @@ ground-range products.
 """
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalanche_assets.grid import TILE_PX, Grid, Window
+from avalanche_assets.machine import usable_cores
 from avalanche_assets.rasters import TILE_PX as RASTER_TILE_PX
 from avalanche_assets.sentinel1.block_model import BlockModels, fit_blocks
 from avalanche_assets.sentinel1.image import RUN_PX
@@ -134,32 +134,35 @@ def sigma0_tiles(
         wanted = np.ones((grid.height // PART_PX, grid.width // PART_PX), np.bool_)
     parts = TILE_PX // PART_PX
     blocks = np.asarray(wanted.reshape(wanted.shape[0] // parts, parts, -1, parts).any(axis=(1, 3)))
-    models, timing = fit_blocks(orbit, dem, grid, blocks), stack.timing(orbit)
-    extents = _extents(models, stack, orbit)
-    tiles = _tiles(models, extents, grid)
-    if not tiles:
-        return
-    needed = _needed(extents, stack)
+    with ExitStack() as opened, ThreadPoolExecutor(usable_cores()) as threads:
+        # Tables are read while polynomials are fitted.
+        fitted = threads.submit(fit_blocks, orbit, dem, grid, blocks)
+        images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
+        models, timing = fitted.result(), stack.timing(orbit)
+        extents = _extents(models, stack, orbit)
+        tiles = _tiles(models, extents, grid)
+        if not tiles:
+            return
+        needed = _needed(extents, stack)
 
-    def filled(tile: _Tile, ring: tuple[Float32s, Float32s]) -> Sigma0:
-        out = Sigma0.empty(tile.window)
-        sample_blocks(
-            models,
-            tile.blocks,
-            timing,
-            dem,
-            wanted,
-            ring,
-            (tile.first_line, tile.stop_line, needed.left),
-            (tile.window.row, tile.window.col),
-            (out.vv, out.vh),
-            out.flags,
-        )
-        return out
+        def filled(tile: _Tile, ring: tuple[Float32s, Float32s]) -> Sigma0:
+            out = Sigma0.empty(tile.window)
+            sample_blocks(
+                models,
+                tile.blocks,
+                timing,
+                dem,
+                wanted,
+                ring,
+                (tile.first_line, tile.stop_line, needed.left),
+                (tile.window.row, tile.window.col),
+                (out.vv, out.vh),
+                out.flags,
+            )
+            return out
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         done: list[Future[Sigma0]] = []
-        for chunk, ring in _read_ahead(tiles, stack, needed):
+        for chunk, ring in _read_ahead(tiles, images, needed):
             current = [threads.submit(filled, tile, ring) for tile in chunk]
             # The caller stores one chunk's tiles while the next one's are filled.
             yield from (tile.result() for tile in done)
@@ -190,15 +193,18 @@ def _extents(models: BlockModels, stack: SliceStack, orbit: Orbit) -> NDArray[np
 
 def _tiles(models: BlockModels, extents: NDArray[np.int64], grid: Grid) -> list[_Tile]:
     """Tiles with blocks that lie at least partly on the image, sorted by first line."""
-    members: dict[tuple[int, int], list[int]] = {}
-    for index in np.flatnonzero(extents[:, 1]):
-        row, col = models.corners[index] // RASTER_TILE_PX * RASTER_TILE_PX
-        members.setdefault((int(row), int(col)), []).append(int(index))
+    on_image = np.flatnonzero(extents[:, 1])
+    corners, tile_of = np.unique(
+        models.corners[on_image] // RASTER_TILE_PX * RASTER_TILE_PX, axis=0, return_inverse=True
+    )
+    order = np.argsort(tile_of, kind="stable")
+    starts = np.searchsorted(tile_of[order], np.arange(len(corners) + 1))
     tiles = []
-    for (row, col), indices in members.items():
+    for (row, col), (start, stop) in zip(corners.tolist(), pairwise(starts.tolist()), strict=True):
+        blocks = on_image[order[start:stop]]
         height, width = min(RASTER_TILE_PX, grid.height - row), min(RASTER_TILE_PX, grid.width - col)
-        first, stop = int(extents[indices, 0].min()), int(extents[indices, 1].max())
-        tiles.append(_Tile(Window(row, col, height, width), np.array(indices), first, stop))
+        lines = int(extents[blocks, 0].min()), int(extents[blocks, 1].max())
+        tiles.append(_Tile(Window(row, col, height, width), blocks, *lines))
     return sorted(tiles, key=lambda tile: (tile.first_line, tile.window.row, tile.window.col))
 
 
@@ -225,7 +231,7 @@ def _chunks(tiles: list[_Tile], most_lines: int) -> Iterator[list[_Tile]]:
 
 
 def _read_ahead(
-    tiles: list[_Tile], stack: SliceStack, needed: _Needed
+    tiles: list[_Tile], images: list[StackedImage], needed: _Needed
 ) -> Iterator[tuple[list[_Tile], tuple[Float32s, Float32s]]]:
     """Chunks of tiles with the ring buffers that hold their lines; the next chunk's are read meanwhile.
 
@@ -235,9 +241,9 @@ def _read_ahead(
     longest = max(tile.stop_line - tile.first_line for tile in tiles)
     size = max(RING_LINES, 2 ** math.ceil(math.log2(2 * longest)))
     chunks = list(_chunks(tiles, size // 2))
-    with ExitStack() as opened, ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(2) as readers:
-        images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
-        rings = tuple(np.empty((size, needed.width), np.float32) for _ in images)
+    with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(2) as readers:
+        # Without data from the start: what is not read has no value.
+        rings = tuple(readers.map(np.full, repeat((size, needed.width)), [np.nan] * 2, repeat(np.float32)))
 
         def read(chunk: list[_Tile], known: int) -> int:
             """Reads the lines from `known` on; returns where the next chunk goes on."""

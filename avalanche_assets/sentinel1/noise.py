@@ -128,12 +128,26 @@ def _distance(block: AzimuthBlock, line: int, samples: NDArray[np.int64]) -> NDA
 @njit(cache=True, nogil=True, error_model="numpy")
 def scale_row(spans: AzimuthSpans, line: int, left: int, noise: Float32s) -> None:
     """Multiplies the range noise of one image line, from sample `left`, by its azimuth factors, in place."""
-    for first_line, stop_line, first, stop, block in spans.bounds:
+    for span in range(len(spans.bounds)):
+        first_line, stop_line, first, stop, block = spans.bounds[span]
         if first_line <= line < stop_line:
-            vector = slice(spans.starts[block], spans.starts[block + 1])
-            factor = np.float32(np.interp(float(line), spans.lines[vector], spans.factors[vector]))
+            factor = azimuth_factor(spans, block, line)
             for col in range(max(first - left, 0), min(stop - left, noise.size)):
                 noise[col] *= factor
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def azimuth_factor(spans: AzimuthSpans, block: int, line: int) -> np.float32:
+    """A block's factor on one image line, linear in between, constant beyond the ends."""
+    lower, last = spans.starts[block], spans.starts[block + 1] - 1
+    if line <= spans.lines[lower]:
+        return np.float32(spans.factors[lower])
+    while lower < last and spans.lines[lower + 1] <= line:
+        lower += 1
+    if lower == last:
+        return np.float32(spans.factors[last])
+    weight = (line - spans.lines[lower]) / (spans.lines[lower + 1] - spans.lines[lower])
+    return np.float32(spans.factors[lower] + weight * (spans.factors[lower + 1] - spans.factors[lower]))
 
 
 def parse_noise(content: bytes, file: str, ipf_version: tuple[int, int], samples: int) -> NoiseModel:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from avalanche_assets.sentinel1.geocoding import (
 )
 from avalanche_assets.sentinel1.ground_range import GroundRange
 from avalanche_assets.sentinel1.image import CalibratedImage, open_image
-from avalanche_assets.sentinel1.noise import parse_noise
+from avalanche_assets.sentinel1.noise import NoiseModel, parse_noise
 from avalanche_assets.sentinel1.orbit import ABSURD_M, Orbit
 from avalanche_assets.sentinel1.safe import (
     FILE_PATTERNS,
@@ -76,6 +76,7 @@ class Product:
 
     archive: SafeArchive
     annotation: Annotation
+    _noise: dict[str, NoiseModel] = field(default_factory=dict, init=False)
 
     @classmethod
     def open(cls, path: Path | str) -> "Product":
@@ -194,13 +195,19 @@ class Product:
     @cached_property
     def denoisable(self) -> bool:
         """Whether both polarisations carry a usable noise annotation; raises `SafeError` when one lacks."""
-        members = [self.archive.find("noise", polarisation) for polarisation in POLARISATIONS]
-        return all(
-            parse_noise(
-                self.archive.read(member), self.archive.label(member), self.ipf_version, self.shape[1]
-            ).denoisable
-            for member in members
-        )
+        return all(self.noise(polarisation).denoisable for polarisation in POLARISATIONS)
+
+    def noise(self, polarisation: str) -> NoiseModel:
+        """Thermal noise of one polarisation; read once.
+
+        Raises:
+            SafeError: The annotation is missing or damaged.
+        """
+        if polarisation not in self._noise:
+            member = self.archive.find("noise", polarisation)
+            content, file = self.archive.read(member), self.archive.label(member)
+            self._noise[polarisation] = parse_noise(content, file, self.ipf_version, self.shape[1])
+        return self._noise[polarisation]
 
     def require_complete(self) -> None:
         """Checks that every file that processing reads is there.
@@ -224,8 +231,8 @@ class Product:
         for name, known in ((polarisation, POLARISATIONS), (quantity, tuple(LUT_NAMES))):
             if name not in known:
                 raise SafeError(f"{self.name}: {name!r} is not there to read; choose {' or '.join(known)}")
-        image = self.annotation.image
-        with open_image(self.archive, image, polarisation, quantity, denoise) as opened:
+        image, noise = self.annotation.image, self.noise(polarisation)
+        with open_image(self.archive, image, polarisation, noise, quantity, denoise) as opened:
             yield opened
 
     def calibrate(

@@ -16,7 +16,6 @@ and look angle.
 """
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from avalanche_assets.errors import TerrainError
 from avalanche_assets.grid import TILE_PX
+from avalanche_assets.machine import usable_cores
 from avalanche_assets.sentinel1.block_model import BlockModels, quadratic
 from avalanche_assets.sentinel1.visibility import Visibility
 
@@ -60,7 +60,7 @@ def flag_obstructed(dem: Float32s, models: BlockModels, look_angle: Floats, flag
     index = np.full(blocks, -1, np.int64)
     index[tuple((models.corners // TILE_PX).T)] = np.arange(len(models.corners))
     slopes, outward = _look_direction(models, blocks)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         for terms, direction, bit in (
             (models.slant_range, outward, LAYOVER),
             (-models.slant_range, -outward, LAYOVER),

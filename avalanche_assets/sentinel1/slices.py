@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from avalanche_assets.errors import SafeError
 from avalanche_assets.sentinel1.ground_range import GroundRange
-from avalanche_assets.sentinel1.image import CalibratedImage
+from avalanche_assets.sentinel1.image import RUN_PX, CalibratedImage
 from avalanche_assets.sentinel1.orbit import Orbit, merge_orbits
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.sampling import ImageTiming
@@ -19,8 +19,10 @@ from avalanche_assets.sentinel1.sampling import ImageTiming
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 
-MAX_GAP_LINES = 1.0
+MAX_GAP_LINES = 0.05
 """Slices of one data take follow each other at one line interval, give or take a thousandth."""
+MAX_SHIFT_REST = 0.05
+"""Near ranges of slices may differ by whole samples, which is made up for; the rest would be a step."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +31,30 @@ class StackedImage:
 
     Attributes:
         images: In order of time.
-        width: Samples of the widest slice.
+        columns: Column of the stack at which each slice begins.
     """
 
     images: tuple[CalibratedImage, ...]
-    width: int
+    columns: tuple[int, ...]
 
     def read_into(self, first: int, left: int, out: Float32s, needed: NDArray[np.bool_]) -> None:
         """Writes backscatter from a line and sample of the stack to `out`, shape (lines, samples).
 
-        NaN beyond a narrower slice; `needed` as in `CalibratedImage.read_into`.
+        NaN on both sides of a narrower slice; `needed` as in `CalibratedImage.read_into`.
         """
         top = 0
-        for image in self.images:
+        for image, column in zip(self.images, self.columns, strict=True):
             lines, samples = image.dataset.shape
             begin, end = max(first, top), min(first + len(out), top + lines)
             if begin < end:
-                rows = out[begin - first : end - first]
-                there = max(samples - left, 0)
-                rows[:, there:] = np.nan
-                if there:
-                    image.read_into(begin - top, left, rows[:, :there], needed[begin - first : end - first])
+                rows, runs = out[begin - first : end - first], needed[begin - first : end - first]
+                start = min(max(column - left, 0), out.shape[1])
+                stop = min(max(column + samples - left, start), out.shape[1])
+                rows[:, :start] = np.nan
+                rows[:, stop:] = np.nan
+                if start < stop:
+                    own = _runs_from(runs, start)
+                    image.read_into(begin - top, left + start - column, rows[:, start:stop], own)
             top += lines
 
 
@@ -78,12 +83,19 @@ class SliceStack:
             _require_abutting(earlier, later)
         return cls(tuple(ordered))
 
+    @cached_property
+    def columns(self) -> tuple[int, ...]:
+        """Column of the stack at which each slice begins: 0 for the one that begins nearest to the radar."""
+        shifts = np.cumsum([0, *(round(_shift(*pair)) for pair in pairwise(self.products))])
+        return tuple((shifts - shifts.min()).tolist())
+
     @property
     def shape(self) -> tuple[int, int]:
-        """Lines of all slices, and samples of the widest."""
+        """Lines of all slices, and the columns that they span."""
+        ends = zip(self.products, self.columns, strict=True)
         return (
             sum(product.shape[0] for product in self.products),
-            max(product.shape[1] for product in self.products),
+            max(product.shape[1] + column for product, column in ends),
         )
 
     @property
@@ -93,8 +105,12 @@ class SliceStack:
 
     @cached_property
     def ground_ranges(self) -> tuple[GroundRange, ...]:
-        """Each slice's conversion, continued by the next slice's where both are of one processor version."""
-        conversions = [product.ground_range for product in self.products]
+        """Each slice's conversion to columns of the stack, continued by the next slice's.
+
+        It is continued where both are of one processor version.
+        """
+        slices = zip(self.products, self.columns, strict=True)
+        conversions = [product.ground_range.moved(column) for product, column in slices]
         for index, (earlier, later) in enumerate(pairwise(self.products)):
             if earlier.ipf_version == later.ipf_version:
                 delay = _delay_s(earlier, later)
@@ -114,7 +130,7 @@ class SliceStack:
                 stack.enter_context(product.open_image(polarisation, denoise=denoise))
                 for product in self.products
             ]
-            yield StackedImage(tuple(images), self.shape[1])
+            yield StackedImage(tuple(images), self.columns)
 
     def timing(self, orbit: Orbit) -> ImageTiming:
         """Timing and ground-range records of all slices for the compiled kernels."""
@@ -182,6 +198,31 @@ def _require_abutting(earlier: Product, later: Product) -> None:
             f"{later.name}: {abs(gap) / image.line_interval_s:.1f} lines are {word} its first line, "
             f"after {earlier.name}; add the slice between them or remove the duplicate"
         )
+    shift = _shift(earlier, later)
+    if abs(shift - round(shift)) > MAX_SHIFT_REST:
+        raise SafeError(
+            f"{later.name}: its first sample lies {shift:.2f} samples from that of {earlier.name}, not a "
+            "whole number, so they are not cut from one image; get both slices in one processing"
+        )
+
+
+def _shift(earlier: Product, later: Product) -> float:
+    """Samples from the earlier slice's first one to the later one's, at the seam and in near range.
+
+    Conversions of differing terrain height agree there.
+    """
+    near = later.ground_range.slant_origin_m[:1]
+    delay = np.array([_delay_s(earlier, later)])
+    own = later.ground_range.sample(np.zeros(1), near)
+    return float((earlier.ground_range.sample(delay, near) - own)[0])
+
+
+def _runs_from(needed: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
+    """Runs of samples counted from sample `start` that meet a needed run counted from sample 0."""
+    runs = needed[:, start // RUN_PX :]
+    if start % RUN_PX == 0:
+        return runs
+    return runs | np.pad(runs[:, 1:], ((0, 0), (0, 1)))
 
 
 def _delay_s(earlier: Product, later: Product) -> float:

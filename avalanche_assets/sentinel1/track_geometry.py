@@ -10,7 +10,6 @@ in `range_sweep`, terrain flattening in `flattening`.
 """
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from avalanche_assets.grid import TILE_PX, Grid
+from avalanche_assets.machine import usable_cores
 from avalanche_assets.sentinel1.block_model import FIT, BlockModels, control_points, fit_blocks
 from avalanche_assets.sentinel1.flattening import flattening_factor, gradient
 from avalanche_assets.sentinel1.orbit import Orbit
@@ -71,7 +71,7 @@ def track_geometry(orbit: Orbit, dem: Float32s, grid: Grid) -> TrackGeometry:
     def fill(members: NDArray[np.int64]) -> None:
         _angles(dem, models, members, grid.resolution, incidence, local_incidence, visibility)
 
-    workers = len(os.sched_getaffinity(0))
+    workers = usable_cores()
     with ThreadPoolExecutor(workers) as threads:
         list(threads.map(fill, np.array_split(np.arange(len(models.corners)), 8 * workers)))
     flag_obstructed(dem, models, _look_angle(orbit, models, grid), visibility)

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +23,13 @@ _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBERS = re.compile(r"[\d.eE+\-\s]+", re.ASCII)
 """What Python reads as numbers and is of these characters is a number in XML too; 1_0 or nan are not."""
 _INSTANT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z?", re.ASCII)
+
+
+@cache
+def _finder(path: str) -> etree.XPath:
+    """A compiled search: compiling takes longer than searching a small element."""
+    steps = "/".join(f"*[local-name()='{name}']" for name in path.split("/"))
+    return etree.XPath(f".//{steps}")
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,7 @@ class XmlNode:
         Raises:
             SafeError: There are more than `most`.
         """
-        steps = "/".join(f"*[local-name()='{name}']" for name in path.split("/"))
-        found = self.element.xpath(f".//{steps}")
+        found = _finder(path)(self.element)
         if len(found) > most:
             raise SafeError(
                 f"{self.file}: {len(found)} elements {path}, more than {most}; download the original"

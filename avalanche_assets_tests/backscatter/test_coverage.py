@@ -39,7 +39,7 @@ def test_shares_are_those_counted_pixel_by_pixel():
     for index, (row, col) in enumerate(places.values()):
         window = np.s_[row - 32 : row + 32, col - 32 : col + 32]
         no_height = np.isnan(heights[window])
-        seen = (flags[window] & (Visibility.OUTSIDE | Visibility.BORDER)) == 0
+        seen = (flags[window] & (Visibility.OUTSIDE | Visibility.BORDER | Visibility.SHADOW)) == 0
         assert coverage.covered[index] == (seen & ~no_height).sum() / 4096
         assert coverage.without_height[index] == no_height.sum() / 4096
 

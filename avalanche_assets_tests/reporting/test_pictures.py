@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from avalanche_assets.grid import Grid
+from avalanche_assets.raster_summary import BandSummary
 from avalanche_assets.reporting.figures import (
     corridors_map,
     hillshade_map,
@@ -47,8 +48,8 @@ def maps(world):
     return {
         "m)": hillshade_map(world.elevation, world.grid, "note"),
         "(degrees)": slope_map(world.slope, world.grid, "note"),
-        "sigma0 VV (dB)": sigma0_map(10 ** (noise / 10), world.grid, "VV", "note"),
-        "VH* (dB)": star_map(noise, world.grid, "VH", "note"),
+        "sigma0 VV (dB)": sigma0_map(BandSummary.of(10 ** (noise / 10), world.grid), "VV", "note"),
+        "VH* (dB)": star_map(BandSummary.of(noise, world.grid), "VH", "note"),
         "local incidence (degrees)": incidence_map(world.slope, visible, world.grid, "note"),
     }
 
@@ -65,14 +66,14 @@ def test_every_map_says_unit_scale_north_and_note(world):
 def test_noisy_map_stays_below_the_limit():
     grid = Grid("EPSG:32632", 20.0, 0.0, 0.0, 1024, 1024)
     noise = np.random.default_rng(0).normal(0, 4, grid.shape).astype(np.float32)
-    picture = png(star_map(noise, grid, "VV"), max_kb=60)
+    picture = png(star_map(BandSummary.of(noise, grid), "VV"), max_kb=60)
     assert len(picture) <= 60 * 1024
     assert Image.open(io.BytesIO(picture)).width > 200
 
 
 def test_map_without_any_value_is_drawn(world):
-    nothing = np.full(world.grid.shape, np.nan, np.float32)
-    for figure in (star_map(nothing, world.grid, "VV"), sigma0_map(nothing, world.grid, "VV")):
+    nothing = BandSummary.of(np.full(world.grid.shape, np.nan, np.float32), world.grid)
+    for figure in (star_map(nothing, "VV"), sigma0_map(nothing, "VV")):
         assert "0 % of the grid has a value" in texts(figure)
         png(figure)
 

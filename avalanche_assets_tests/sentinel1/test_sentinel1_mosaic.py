@@ -81,6 +81,30 @@ def test_only_wanted_squares_are_filled_with_the_same_values(tmp_path):
     assert (part.flags[16:] == Visibility.OUTSIDE).all()
 
 
+@pytest.mark.parametrize("elsewhere", range(0, 640, 80))
+def test_cliff_beside_a_wanted_block_changes_nothing_in_it(tmp_path, elsewhere):
+    """Sub-cells at the block's edge take heights from beyond it, which move them onto other pixels.
+
+    Pixels are read by runs of 64 from the first one needed, which the height elsewhere moves.
+    """
+    product = Product.open(write_tiny_safe(tmp_path, np.tile(DN, (2, 2))[:1400, :1600]))
+    middle = tiny_safe.ground_point(tiny_safe.START_S + 700 * 1.5e-3, 904.5e3, 1000.0)
+    x, y, _ = Transformer.from_crs("EPSG:4979", CRS, always_xy=True).transform(*middle)
+    grid = Grid(CRS, 20.0, round(x - 3500), round(y + 1280), 192, 320)
+    dem = np.full(grid.shape, 1000, np.float32)
+    dem[64:128, 128:192] = 700 + 600 / 63 * np.arange(64)
+    dem[64:128, 192:] = 2100
+    dem[:64, 256:] += elsewhere
+    wanted = np.zeros((12, 20), bool)
+    wanted[4:8, 8:12] = True
+    wanted[0, -2] = True
+    full = terrain_corrected_sigma0([product], product.orbit, dem, grid)
+    part = terrain_corrected_sigma0([product], product.orbit, dem, grid, wanted)
+    block = np.s_[64:128, 128:192]
+    np.testing.assert_array_equal(part.flags[block], full.flags[block])
+    np.testing.assert_allclose(part.vv[block], full.vv[block], rtol=1e-5)
+
+
 def test_reasons_for_missing_values_are_flagged(tmp_path):
     dn = DN.copy()
     dn[:300] = 0

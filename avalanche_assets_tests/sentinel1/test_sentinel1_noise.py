@@ -9,6 +9,7 @@ import pytest
 
 from avalanche_assets.errors import SafeError
 from avalanche_assets.sentinel1.calibration import backscatter_row, parse_calibration
+from avalanche_assets.sentinel1.lookup import between
 from avalanche_assets.sentinel1.noise import parse_noise
 
 OLD = b"""<noise><noiseVectorList count="2">
@@ -120,11 +121,14 @@ CALIBRATION = b"""<calibration><calibrationVectorList>
 
 
 def test_sigma0_by_hand():
-    factor = parse_calibration(CALIBRATION, "calibration.xml", "sigma0", 5).rows(4, 1)
-    assert factor.tolist() == [[450, 475, 500, 525, 550]]
+    table = parse_calibration(CALIBRATION, "calibration.xml", "sigma0", 5)
+    assert table.rows(4, 1).tolist() == [[450, 475, 500, 525, 550]]
+    lower, upper, weight = between(table.lines, 4)
+    factor = table.values[lower], table.values[upper], weight
+    noise = np.full(5, 60, np.float32), np.full(5, 140, np.float32), np.float32(0.5)
     dn = np.array([45, 0, 10, 105, 55], np.uint16)
     sigma0 = np.empty(5, np.float32)
-    backscatter_row(dn, factor[0], np.full(5, 200, np.float32), sigma0)
+    backscatter_row(dn, factor, noise, np.float32(2), sigma0)
     expected = [(2025 - 200) / 450**2, np.nan, (100 - 200) / 500**2, (11025 - 200) / 525**2, 2825 / 550**2]
     np.testing.assert_allclose(sigma0, expected, rtol=1e-6)
 

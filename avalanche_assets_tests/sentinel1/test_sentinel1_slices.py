@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from tiny_safe import AMPLITUDE, NOISE, write_tiny_safe
 
 from avalanche_assets.backscatter.coverage import corridors_beyond_image
+from avalanche_assets.errors import SafeError
 from avalanche_assets.grid import Grid
 from avalanche_assets.sentinel1.mosaic import Sigma0, terrain_corrected_sigma0
 from avalanche_assets.sentinel1.orbit import Orbit
@@ -112,6 +113,52 @@ def test_slices_of_differing_width_have_values_up_to_their_own_edge(tmp_path, un
     assert beyond.sum() > 1000
     assert np.isnan(sliced.vv[beyond]).all()
     assert (sliced.flags[beyond] > 0).all()
+
+
+def slice_from(folder, monkeypatch, samples, first, last, ipf="002.84"):
+    """A slice of the image whose first sample is another one of the uncut image's, maybe between two."""
+    with monkeypatch.context() as patch:
+        near = tiny_safe.NEAR_RANGE_M + samples * tiny_safe.SPACING_M / tiny_safe.SCALE
+        patch.setattr(tiny_safe, "NEAR_RANGE_M", near)
+        dn = DN[first:last, int(samples) :]
+        return Product.open(write_tiny_safe(folder, dn, first_line=first, ipf=ipf))
+
+
+@pytest.mark.parametrize("ipf", ["002.84", "002.60"])
+@pytest.mark.parametrize("starts", [(0, 20, 0), (60, 0, 1), (0, 64, 128)])
+def test_slices_that_begin_at_another_sample_are_aligned(tmp_path, monkeypatch, uncut, starts, ipf):
+    """Ranges are offset by whole samples: columns are moved so that all slices share them."""
+    product, whole = uncut
+    bounds = zip(starts, pairwise([0, 800, 1300, LINES]), strict=True)
+    parts = [slice_from(tmp_path, monkeypatch, start, *ends, ipf) for start, ends in bounds]
+    stack = SliceStack.of(parts)
+    assert stack.columns == starts
+    assert stack.shape == (LINES, SAMPLES)
+    sliced = terrain_corrected_sigma0(parts, product.orbit, DEM, GRID)
+    known = np.isfinite(sliced.vv)
+    assert known.sum() > 0.8 * np.isfinite(whole.vv).sum()
+    np.testing.assert_allclose(sliced.vv[known], whole.vv[known], rtol=1e-4)
+    rows, cols = np.meshgrid(np.arange(GRID.height), np.arange(GRID.width), indexing="ij")
+    x, y = GRID.west + (cols + 0.5) * 20, GRID.north - (rows + 0.5) * 20
+    place = product.locate(*Transformer.from_crs(CRS, "EPSG:4326", always_xy=True).transform(x, y), DEM)
+    # All that lies right of every slice's first sample is there, the seams included.
+    assert known[np.isfinite(whole.vv) & (place.sample > max(starts) + 8)].all()
+
+
+def test_slices_that_begin_between_two_samples_are_refused(tmp_path, monkeypatch):
+    parts = [slice_from(tmp_path, monkeypatch, *part) for part in ((0, 0, 1010), (20.3, 1010, LINES))]
+    with pytest.raises(SafeError, match=r"01010: its first sample lies 20\.30 samples from that of .*00000"):
+        SliceStack.of(parts)
+
+
+@pytest.mark.parametrize(("first_line", "word"), [(1010.5, "missing"), (1009.6, "overlapping")])
+def test_slices_half_a_line_apart_are_refused(tmp_path, first_line, word):
+    parts = [
+        Product.open(write_tiny_safe(tmp_path, DN[:1010])),
+        Product.open(write_tiny_safe(tmp_path, DN[1010:], first_line=first_line, name="S1B_IW_GRDH_1SDV_B")),
+    ]
+    with pytest.raises(SafeError, match=rf"0\.[45] lines are {word}"):
+        SliceStack.of(parts)
 
 
 def steps(cuts, widths):
