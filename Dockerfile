@@ -1,6 +1,6 @@
 FROM python:3.11-slim-bookworm
 
-ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 NUMBA_CACHE_DIR=/tmp/numba
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 NUMBA_CACHE_DIR=/opt/avalanche/numba
 
 # matplotlib and rasterio wheels bring their libraries; libexpat is the one thing the slim image lacks.
 RUN apt-get update \
@@ -13,10 +13,13 @@ COPY avalanche_assets avalanche_assets
 RUN pip install -c constraints.txt ".[deploy]"
 
 RUN useradd --uid 10001 --create-home avalanche \
-    && mkdir -p /opt/dagster/home/storage \
-    && chown -R avalanche:avalanche /opt/dagster
+    && mkdir -p /opt/dagster/home/storage /opt/avalanche/numba \
+    && chown -R avalanche:avalanche /opt/dagster /opt/avalanche/numba
 COPY deploy/compose/dagster.yaml /opt/dagster/home/dagster.yaml
 COPY deploy/compose/workspace.yaml /opt/dagster/workspace.yaml
 
 USER avalanche
 WORKDIR /opt/dagster
+# Compiled code comes with the image: otherwise each new container spends half a minute compiling.
+COPY deploy/compile_kernels.py /opt/avalanche/compile_kernels.py
+RUN python /opt/avalanche/compile_kernels.py

@@ -67,7 +67,7 @@ real-pixels: install ## Three real repeat passes through VV*/VH* and a score (DA
 	@$(INSTANCE)
 	@$(BIN)/avalanche real-pixels $(DATA) .real-pixels
 
-bench: $(VENV)/.installed-bench ## Speed and memory against peers (4 GB of disk; DATA=folder with real data)
+bench: $(VENV)/.installed-bench ## Speed and memory against peers (8 GB of disk; DATA=folder with real data)
 	@AVALANCHE_TEST_DATA=$(DATA) $(BIN)/python -m benchmarks
 
 clean: ## Remove what the tasks made, except .venv

@@ -24,11 +24,11 @@ Floats = NDArray[np.float32]
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 """What reading a raster may raise: rasterio gives most errors of GDAL its own type, but not all."""
-TILE_PX = 128
+COG_TILE_PX = 128
 """Side of a raster's tiles."""
 CACHE_BYTES = 64_000_000
 """Of tiles that GDAL keeps: they are read and written whole, so few are met twice."""
-STREAM_PX = 8 * TILE_PX
+STREAM_PX = 8 * COG_TILE_PX
 """Side of the windows in which rasters are worked through, so that memory does not grow with the grid."""
 
 
@@ -71,8 +71,8 @@ def cog_writer(
         "transform": grid.transform,
         "nodata": float("nan"),
         "tiled": True,
-        "blockxsize": TILE_PX,
-        "blockysize": TILE_PX,
+        "blockxsize": COG_TILE_PX,
+        "blockysize": COG_TILE_PX,
         "interleave": "band",
         "compress": "ZSTD",
         "zstd_level": 1,  # speckle hardly shrinks: higher levels and predictors cost much and save little
@@ -168,7 +168,7 @@ def read_squares(path: Path, name: str, squares: NDArray[np.bool_], size: int) -
         path: The raster.
         name: Name of the band.
         squares: Wanted squares, shape (rows / `size`, columns / `size`).
-        size: Side of a square in cells, a divisor of `TILE_PX`.
+        size: Side of a square in cells, a divisor of `COG_TILE_PX`.
 
     Returns:
         Array of the raster's shape, NaN where nodata; 0 on tiles that were not read, which take no memory.
@@ -177,7 +177,7 @@ def read_squares(path: Path, name: str, squares: NDArray[np.bool_], size: int) -
         TableError: As `read_bands`.
     """
     out = _untouched((squares.shape[0] * size, squares.shape[1] * size))
-    per_tile = TILE_PX // size
+    per_tile = COG_TILE_PX // size
     rows, cols = -(-squares.shape[0] // per_tile), -(-squares.shape[1] // per_tile)
     padded = np.zeros((rows * per_tile, cols * per_tile), np.bool_)
     padded[: squares.shape[0], : squares.shape[1]] = binary_dilation(squares, np.ones((3, 3), np.bool_))
@@ -188,8 +188,8 @@ def read_squares(path: Path, name: str, squares: NDArray[np.bool_], size: int) -
             band = _bands_of(dataset, path, [name])[name]
             for row in own_rows.tolist():
                 runs = np.flatnonzero(np.diff(tiles[row], prepend=False, append=False)).reshape(-1, 2)
-                for first, stop in (runs * TILE_PX).tolist():
-                    area = Window(row * TILE_PX, first, TILE_PX, stop - first).within(out.shape)
+                for first, stop in (runs * COG_TILE_PX).tolist():
+                    area = Window(row * COG_TILE_PX, first, COG_TILE_PX, stop - first).within(out.shape)
                     place = RasterWindow(area.col, area.row, area.width, area.height)
                     dataset.read(band, window=place, out=out[area.slices])
 

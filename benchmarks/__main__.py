@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -41,7 +41,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Claim:
-    """One line of the table: `ours` over `peer`, by wall time or by pixels per CPU second."""
+    """One line of the table: `ours` over `peer`.
+
+    `by` is "wall" (time), "pixels" (a CPU second, each polarisation counts) or "cells" (a CPU second, where
+    ours has two polarisations in each). A target of 0 asks for nothing.
+    """
 
     text: str
     ours: str
@@ -52,26 +56,30 @@ class Claim:
     peak_gb: float | None = None
 
 
+Runs = dict[tuple[str, str], tuple[Result | None, Result | None]]
+"""What was measured already, by the two tasks."""
+
 CLAIMS = [
     Claim(
-        "geocoding, 2 pol, noise removed, vs sarsen GTC, 1 pol",
+        "terrain and product to file, 2 pol, noise removed, vs sarsen GTC, 1 pol",
         "geocode",
         "sarsen_gtc",
         "single",
         100,
-        "speed",
+        "pixels",
     ),
-    Claim("... vs eos-sar projection and sampling alone", "geocode", "eos_sar_ortho", "single", 10, "speed"),
-    Claim("... vs GDAL warp by control points (no relief)", "geocode", "gcp_warp", "single", 0, "speed"),
+    Claim("... the same, each cell counted once", "geocode", "sarsen_gtc", "single", 0, "cells"),
+    Claim("... vs eos-sar projection and sampling alone", "geocode", "eos_sar_ortho", "single", 10, "pixels"),
+    Claim("... vs GDAL warp by control points (no relief)", "geocode", "gcp_warp", "single", 0, "pixels"),
     Claim(
         "calibration without noise removal vs xarray-sentinel",
         "calibrate_window",
         "xarray_sentinel_window",
         "single",
         1,
-        "speed",
+        "pixels",
     ),
-    Claim("... vs eos-sar", "calibrate_window", "eos_sar_window", "single", 1, "speed"),
+    Claim("... vs eos-sar", "calibrate_window", "eos_sar_window", "single", 1, "pixels"),
     Claim(
         "calibration with noise removal of a raster vs reading it",
         "calibrate",
@@ -81,8 +89,9 @@ CLAIMS = [
         "wall",
         0.5,
     ),
+    Claim("... vs direct reading", "calibrate", "read_one_direct", "single", 0, "wall"),
     Claim(
-        "acquisition on 3,000 corridors vs reading its rasters",
+        "acquisition on 3,000 corridors, with its report, vs reading its rasters",
         "corridors",
         "read",
         "acquisition",
@@ -90,9 +99,11 @@ CLAIMS = [
         "wall",
         3,
     ),
+    Claim("... vs direct reading", "corridors", "read_direct", "acquisition", 0, "wall"),
     Claim(
         "acquisition on the full swath vs reading its rasters", "swath", "read", "acquisition", 8, "wall", 4
     ),
+    Claim("... vs direct reading", "swath", "read_direct", "acquisition", 0, "wall"),
     Claim("download of 500 MB from this machine vs curl", "download", "curl", "single", 1.25, "wall"),
     Claim("... with MD5, vs curl, which has none", "download_md5", "curl", "single", 0, "wall"),
     Claim("... with MD5, vs curl and then md5sum", "download_md5", "curl_md5sum", "single", 1, "wall"),
@@ -125,16 +136,24 @@ def main() -> None:
         on_image, corridors = used.corridors_on_image()
         console.print(f"{name}: {used.described}; {on_image:,} of {corridors:,} corridors on the image")
     table = Table("claim", "data", "ours", "peer", "ratio", "asked", "met", "peak GB")
+    runs: Runs = {}
     for claim in CLAIMS:
-        table.add_row(*_row(claim, options.folder / f"{claim.scene}.json", options.repeat))
+        file = options.folder / f"{claim.scene}.json"
+        # What is asked is asked of products of full size.
+        asked = claim if options.scale == "full" else replace(claim, target=0, peak_gb=None)
+        table.add_row(*_row(asked, file, options.repeat, runs))
     console.print(table)
+    console.print(
+        "Ours works on all cores, reading and the peers on one: times need as many free cores as the machine "
+        "has; CPU seconds hold on a busy one too."
+    )
     geometry = _measure("track_geometry", options.folder / "acquisition.json")
     if geometry:
         cells = geometry.pixels / 1e6
-        met = "yes" if geometry.wall <= 600 else "no"
+        met = f"; asked 600 s: {'yes' if geometry.wall <= 600 else 'NO'}" if options.scale == "full" else ""
         console.print(
             f"static geometry of the whole track, {cells:.0f} M cells, once: {geometry.wall:.0f} s wall, "
-            f"{geometry.cpu:.0f} s CPU, {geometry.peak_gb:.1f} GB; asked 600 s: {met}"
+            f"{geometry.cpu:.0f} s CPU, {geometry.peak_gb:.1f} GB{met}"
         )
     with tempfile.TemporaryDirectory() as empty:
         compiled = _measure("compile_all", options.folder / "single.json", {"NUMBA_CACHE_DIR": empty})
@@ -143,21 +162,27 @@ def main() -> None:
         console.print(f"first use ever (compilation): {compiled.wall:.0f} s; later: {cached.wall:.1f} s")
 
 
-def _row(claim: Claim, file: Path, repeat: int) -> list[str]:
-    runs = [(_measure(claim.ours, file), _measure(claim.peer, file)) for _ in range(repeat)]
-    ours = _median([pair[0] for pair in runs])
-    peer = _median([pair[1] for pair in runs])
+def _row(claim: Claim, file: Path, repeat: int, runs: Runs) -> list[str]:
+    if (claim.ours, claim.peer) not in runs:
+        pairs = [(_measure(claim.ours, file), _measure(claim.peer, file)) for _ in range(repeat)]
+        runs[claim.ours, claim.peer] = _median([p[0] for p in pairs]), _median([p[1] for p in pairs])
+    ours, peer = runs[claim.ours, claim.peer]
     if ours is None:
         raise SystemExit(f"{claim.ours}: could not be measured")
     if peer is None:
         return [claim.text, claim.scene, "", "", "not measured", "", "", ""]
-    if claim.by == "speed":
-        ratio = ours.speed / peer.speed
-        figures = [f"{ours.speed / 1e6:.2f} Mpx/CPU s", f"{peer.speed / 1e6:.3f} Mpx/CPU s", f"{ratio:.1f} x"]
+    if claim.by != "wall":
+        speed = ours.speed / (2 if claim.by == "cells" else 1)
+        ratio = speed / peer.speed
+        figures = [f"{speed / 1e6:.2f} M/CPU s", f"{peer.speed / 1e6:.3f} M/CPU s", f"{ratio:.1f} x"]
         asked, met = f">= {claim.target:g} x", ratio >= claim.target
     else:
         ratio = ours.wall / peer.wall
-        figures = [f"{ours.wall:.2f} s ({ours.cpu:.1f} CPU)", f"{peer.wall:.2f} s", f"{ratio:.2f} x"]
+        figures = [
+            f"{ours.wall:.2f} s ({ours.cpu:.1f} CPU)",
+            f"{peer.wall:.2f} s ({peer.cpu:.1f} CPU)",
+            f"{ratio:.2f} x",
+        ]
         asked, met = f"<= {claim.target:g} x", ratio <= claim.target
     if claim.peak_gb is not None:
         met = met and ours.peak_gb <= claim.peak_gb

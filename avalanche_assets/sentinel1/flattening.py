@@ -101,6 +101,34 @@ def gradient(c: Floats, x: float, y: float, h: float) -> tuple[float, float, flo
     )
 
 
+@njit(cache=True, nogil=True, inline="always")
+def scaled_place(down: float, right: float) -> tuple[float, float]:
+    """Scaled easting and northing of a point so many cells from a block's upper left corner."""
+    return right / (TILE_PX / 2) - 1.0, 1.0 - down / (TILE_PX / 2)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def look_direction(
+    c: Floats, x: float, y: float, h: float, relief: float, resolution: float
+) -> tuple[float, float, float, float]:
+    """Look direction in easting, northing and height, per metre, and the square of ground metres in one.
+
+    The gradient of slant range is a unit vector: that gives metres of ground per metre of grid.
+
+    Args:
+        c: Polynomial of slant range.
+        x: Scaled easting.
+        y: Scaled northing.
+        h: Scaled height.
+        relief: Metres of scaled height 1.
+        resolution: Cell size in metres.
+    """
+    rx, ry, rh = gradient(c, x, y, h)
+    half = TILE_PX / 2 * resolution
+    rx, ry, rh = rx / half, ry / half, rh / relief
+    return rx, ry, rh, (rx * rx + ry * ry) / (1.0 - rh * rh)
+
+
 @njit(cache=True, nogil=True)
 def _accumulate(
     dem: Float32s,
@@ -113,7 +141,7 @@ def _accumulate(
     areas: Float32s,
 ) -> None:
     """Sums the facets' A_gamma / A_beta and their share of the bin (without sign) into `areas`."""
-    half = TILE_PX / 2
+    scale = TILE_PX / 2 * resolution
     side = TILE_PX + 1
     line, sample = np.empty((side, side)), np.empty((side, side))
     for member in members:
@@ -123,7 +151,7 @@ def _accumulate(
         height, width = min(side, dem.shape[0] - row0), min(side, dem.shape[1] - col0)
         for i in range(height):
             for j in range(width):
-                x, y = (j + 0.5) / half - 1.0, 1.0 - (i + 0.5) / half
+                x, y = scaled_place(i + 0.5, j + 0.5)
                 h = (dem[row0 + i, col0 + j] - centre) / relief
                 line[i, j] = quadratic(time, x, y, h) / bins[0] - origin[0]
                 sample[i, j] = quadratic(distance, x, y, h) / bins[1] - origin[1]
@@ -139,15 +167,11 @@ def _accumulate(
                 row, col = row0 + i, col0 + j
                 a, b, c, d = dem[row, col], dem[row, col + 1], dem[row + 1, col], dem[row + 1, col + 1]
                 rise_x, rise_y = (b - a + d - c) / (2.0 * resolution), (a - c + b - d) / (2.0 * resolution)
-                x, y = (j + 1.0) / half - 1.0, 1.0 - (i + 1.0) / half
+                x, y = scaled_place(i + 1.0, j + 1.0)
                 h = (0.25 * (a + b + c + d) - centre) / relief
-                scale = half * resolution
-                rx, ry, rh = gradient(distance, x, y, h)
-                rx, ry, rh = rx / scale, ry / scale, rh / relief
+                rx, ry, rh, metric = look_direction(distance, x, y, h, relief, resolution)
                 tx, ty, th = gradient(time, x, y, h)
                 tx, ty, th = tx / scale, ty / scale, th / relief
-                # The gradient of slant range is a unit vector: that gives metres of ground per metre of grid.
-                metric = (rx * rx + ry * ry) / (1.0 - rh * rh)
                 gamma = (rise_x * rx + rise_y * ry - metric * rh) * resolution * resolution
                 beta = bins[0] * bins[1] / math.sqrt((tx * tx + ty * ty) / metric + th * th)
                 lit = 0
@@ -199,14 +223,13 @@ def _factor(
     out: Float32s,
 ) -> None:
     """Takes the factor of the cells whose azimuth lies in the band."""
-    half = TILE_PX / 2
     for member in members:
         row0, col0 = models.corners[member]
         centre, relief = models.height_m[member]
         for i in range(TILE_PX):
             for j in range(TILE_PX):
                 row, col = row0 + i, col0 + j
-                x, y = (j + 0.5) / half - 1.0, 1.0 - (i + 0.5) / half
+                x, y = scaled_place(i + 0.5, j + 0.5)
                 h = (dem[row, col] - centre) / relief
                 t = quadratic(models.time[member], x, y, h) / bins[0] - origin[0]
                 if not 1.0 <= t < areas.shape[0] - 1.0 or flags[row, col] & SHADOW:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from avalanche_assets.grid import TILE_PX, Grid, Window
 from avalanche_assets.machine import usable_cores
-from avalanche_assets.rasters import TILE_PX as RASTER_TILE_PX
+from avalanche_assets.rasters import COG_TILE_PX
 from avalanche_assets.sentinel1.block_model import BlockModels, fit_blocks
 from avalanche_assets.sentinel1.image import RUN_PX
 from avalanche_assets.sentinel1.orbit import Orbit
@@ -195,14 +195,14 @@ def _tiles(models: BlockModels, extents: NDArray[np.int64], grid: Grid) -> list[
     """Tiles with blocks that lie at least partly on the image, sorted by first line."""
     on_image = np.flatnonzero(extents[:, 1])
     corners, tile_of = np.unique(
-        models.corners[on_image] // RASTER_TILE_PX * RASTER_TILE_PX, axis=0, return_inverse=True
+        models.corners[on_image] // COG_TILE_PX * COG_TILE_PX, axis=0, return_inverse=True
     )
     order = np.argsort(tile_of, kind="stable")
     starts = np.searchsorted(tile_of[order], np.arange(len(corners) + 1))
     tiles = []
     for (row, col), (start, stop) in zip(corners.tolist(), pairwise(starts.tolist()), strict=True):
         blocks = on_image[order[start:stop]]
-        height, width = min(RASTER_TILE_PX, grid.height - row), min(RASTER_TILE_PX, grid.width - col)
+        height, width = min(COG_TILE_PX, grid.height - row), min(COG_TILE_PX, grid.width - col)
         lines = int(extents[blocks, 0].min()), int(extents[blocks, 1].max())
         tiles.append(_Tile(Window(row, col, height, width), blocks, *lines))
     return sorted(tiles, key=lambda tile: (tile.first_line, tile.window.row, tile.window.col))

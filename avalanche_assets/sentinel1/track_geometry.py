@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from avalanche_assets.grid import TILE_PX, Grid
 from avalanche_assets.machine import usable_cores
 from avalanche_assets.sentinel1.block_model import FIT, BlockModels, control_points, fit_blocks
-from avalanche_assets.sentinel1.flattening import flattening_factor, gradient
+from avalanche_assets.sentinel1.flattening import flattening_factor, look_direction, scaled_place
 from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.sentinel1.range_sweep import flag_obstructed
 from avalanche_assets.sentinel1.visibility import Visibility
@@ -97,20 +97,19 @@ def _angles(
     local_incidence: Float32s,
     flags: Flags,
 ) -> None:
-    half = TILE_PX / 2
     for member in members:
         row0, col0 = models.corners[member]
         centre, relief = models.height_m[member]
         for row in range(row0, row0 + TILE_PX):
             for col in range(col0, col0 + TILE_PX):
-                x, y = (col - col0 + 0.5) / half - 1.0, 1.0 - (row - row0 + 0.5) / half
-                rx, ry, rh = gradient(models.slant_range[member], x, y, (dem[row, col] - centre) / relief)
-                rx, ry, rh = rx / (half * resolution), ry / (half * resolution), rh / relief
+                x, y = scaled_place(row - row0 + 0.5, col - col0 + 0.5)
+                h = (dem[row, col] - centre) / relief
+                terms = models.slant_range[member]
+                rx, ry, rh, metric = look_direction(terms, x, y, h, relief, resolution)
                 if math.isnan(rh):
                     continue
                 flags[row, col] = 0
                 incidence[row, col] = math.degrees(math.acos(-rh))
-                metric = (rx * rx + ry * ry) / (1.0 - rh * rh)
                 rise_x = _rise(dem, row, col, 0, 1) / resolution
                 rise_y = -_rise(dem, row, col, 1, 0) / resolution
                 area = math.sqrt(metric * (metric + rise_x * rise_x + rise_y * rise_y))

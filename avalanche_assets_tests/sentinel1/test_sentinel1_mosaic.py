@@ -220,7 +220,7 @@ def test_lines_are_right_when_the_ring_turns_many_times(tmp_path, monkeypatch):
     whole = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
     # Tiles of 16 cells span some 40 lines: rings of 128 lines hold a chunk of at most 64.
     monkeypatch.setattr(mosaic, "RING_LINES", 128)
-    monkeypatch.setattr(mosaic, "RASTER_TILE_PX", 64)
+    monkeypatch.setattr(mosaic, "COG_TILE_PX", 64)
     turned = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
     np.testing.assert_array_equal(turned.vv, whole.vv)
     np.testing.assert_array_equal(turned.flags, whole.flags)
