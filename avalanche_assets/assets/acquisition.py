@@ -75,14 +75,15 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
         settings, now = pipeline.settings, datetime.now(UTC)
         known = {item.date: item for item in pipeline.catalogue.acquisitions}
         listing = list_source(settings, now, config.season or None)
-        write_catalogue(pipeline.layout.acquisition_catalogue, listing.acquisitions)
         for item in listing.acquisitions:
             if item.date not in known or known[item.date].version != item.version:
                 _observe(context, item)
             if not item.complete:
                 context.log.warning(f"{item.date}: {item.state}: {item.reason}")
-        found = {item.date for item in listing.acquisitions}
-        reloaded = code_location.reload() if found != known.keys() else False
+        # Only now: a version that is in the table counts as observed.
+        write_catalogue(pipeline.layout.acquisition_catalogue, listing.acquisitions)
+        dates = [str(item.date) for item in listing.acquisitions]
+        reloaded = code_location.reload_unless_loaded("acquisition", dates)
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(pipeline.layout.acquisition_catalogue),

@@ -6,13 +6,15 @@ and left out of the later stages, and stops no other date.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock, Timeout
 
 from avalanche_assets.automation.stages import STAGES, Stage
 from avalanche_assets.catalogue.acquisitions import read_catalogue, season_of
@@ -21,6 +23,8 @@ from avalanche_assets.errors import SettingsError
 from avalanche_assets.settings import Settings, load_settings
 
 Progress = Callable[[str], None]
+COMMAND_LINE = {"avalanche/started_from": "command line"}
+FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -41,10 +45,15 @@ def register_season(settings_file: Path, instance: dg.DagsterInstance, season: s
     """Lists all acquisitions of a past season in the catalogue; raises as `materialise_missing`."""
     report = RunReport()
     _require_same_data_root(load_settings(settings_file), instance)
+    with _alone(instance):
+        _register(settings_file, instance, season, report)
+    return report
+
+
+def _register(settings_file: Path, instance: dg.DagsterInstance, season: str, report: RunReport) -> None:
     job = build_definitions(settings_file).get_repository_def().get_job("register_season")
     config = {"ops": {"acquisition_catalogue": {"config": {"season": season}}}}
     _materialise(job, None, instance, report, config)
-    return report
 
 
 def materialise_missing(
@@ -59,8 +68,16 @@ def materialise_missing(
         season: Only dates of this season; all when None.
 
     Raises:
-        SettingsError: The settings file cannot be used, or the instance belongs to another data root.
+        SettingsError: The settings file cannot be used, the instance belongs to another data root, or another
+            such run is at work on it.
     """
+    with _alone(instance):
+        return _materialise_stages(settings_file, instance, progress, season)
+
+
+def _materialise_stages(
+    settings_file: Path, instance: dg.DagsterInstance, progress: Progress, season: str | None
+) -> RunReport:
     report = RunReport()
     renewed: set[str] = set()
     definitions, settings = build_definitions(settings_file), load_settings(settings_file)
@@ -91,6 +108,30 @@ def materialise_missing(
             # Partitions are built when definitions load: load them again now that the dates are known.
             definitions = build_definitions(settings_file)
     return report
+
+
+@contextmanager
+def _alone(instance: dg.DagsterInstance) -> Iterator[None]:
+    """One run from the command line at a time; those that a killed one left behind are ended.
+
+    Otherwise they would hold their places in the pool of downloads for ever: nothing else watches them.
+    """
+    lock = FileLock(Path(instance.root_directory) / "command_line.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SettingsError(
+            f"DAGSTER_HOME {instance.root_directory}: another run from the command line is at work on this "
+            "instance; wait for it, or stop it"
+        ) from None
+    try:
+        left = [status for status in dg.DagsterRunStatus if status not in FINISHED]
+        for run in instance.get_runs(dg.RunsFilter(tags=COMMAND_LINE, statuses=left)):
+            instance.report_run_failed(run, "Its process ended without a word; it is made again.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        yield
+    finally:
+        lock.release()
 
 
 def _dates(settings: Settings, season: str) -> list[str]:
@@ -138,21 +179,25 @@ def _materialise(
         instance=instance,
         partition_key=partition,
         run_config={**QUIET, **(config or {})},
+        tags=COMMAND_LINE,
         raise_on_error=False,
     )
     if result.success:
         report.materialised += 1
         return
-    for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            if error and error.cls_name == "DagsterExecutionInterruptedError":
-                raise KeyboardInterrupt
-            cause = error.cause if error and error.cause else error
-            message = cause.message.strip() if cause else "unknown error"
-            report.failures[partition or job.name] = f"{event.step_key}: {message}"
-            return
-    report.failures[partition or job.name] = "the run failed before its first step; see the Dagster UI"
+    failures = [event for event in result.all_events if event.is_step_failure or event.is_job_failure]
+    for event in failures:
+        error = (event.step_failure_data if event.is_step_failure else event.job_failure_data).error
+        if error and error.cls_name == "DagsterExecutionInterruptedError":
+            raise KeyboardInterrupt
+    step = next((event for event in failures if event.is_step_failure), None)
+    if step is None:
+        report.failures[partition or job.name] = "the run failed before its first step; see the Dagster UI"
+        return
+    error = step.step_failure_data.error
+    cause = error.cause if error and error.cause else error
+    message = cause.message.strip() if cause else "unknown error"
+    report.failures[partition or job.name] = f"{step.step_key}: {message}"
 
 
 def _line(number: int, stage: Stage, count: int, failed: int, seconds: float) -> str:

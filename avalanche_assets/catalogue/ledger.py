@@ -22,6 +22,8 @@ _LOGGER = logging.getLogger(__name__)
 OVERLAP = timedelta(hours=24)
 """Asked for again at each poll: catalogues show some products later than they say they published them."""
 WITHDRAWALS_EVERY = timedelta(hours=24)
+MD5_WITHIN = timedelta(days=7)
+"""After publication; an MD5 that has not come by then is not waited for."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def scope_of(source: str, query: ProductQuery) -> LedgerScope:
 def read_ledger(path: Path, source: str, query: ProductQuery) -> Ledger:
     """The ledger of a source and of the track, area and start of a query; empty when there is none yet.
 
-    With another area or start it is kept and only listed again; one of another source or track is of no use.
+    With another area or start it is kept, and `poll` lists what that adds once; one of another source or
+    track is of no use.
 
     Raises:
         CatalogueError: The file is damaged.
@@ -102,7 +105,7 @@ def read_ledger(path: Path, source: str, query: ProductQuery) -> Ledger:
     if replace(stored.scope, area=scope.area, start=scope.start) != scope:
         _LOGGER.warning("%s: is of %s, begun anew for %s", path, stored.scope, scope)
         return Ledger(scope)
-    return stored if stored.scope == scope else replace(stored, scope=scope, watermark=None)
+    return stored
 
 
 def write_ledger(path: Path, ledger: Ledger) -> None:
@@ -127,20 +130,24 @@ def poll(ledger: Ledger, catalogue: Catalogue, query: ProductQuery, now: datetim
     Raises:
         CatalogueError: The source cannot answer.
     """
-    if ledger.watermark is None:
+    scope = scope_of(ledger.scope.source, query)
+    found = []
+    if ledger.watermark is None or ledger.scope != scope:
         found = catalogue.search(replace(query, published_after=None))
-    else:
+    if ledger.watermark is not None:
         asked = replace(query, start=None, stop=None, published_after=ledger.watermark - OVERLAP)
         known_days = {known.offer.start.date() for known in ledger.offers.values()}
-        found = [
+        found += [
             offer
             for offer in catalogue.search(asked)
             if _wanted(offer, query) or offer.start.date() in known_days
         ]
-    latest = max((offer.published for offer in found if offer.published), default=None)
+    # A source that does not say when it published is listed as a whole each time.
+    latest = max((offer.published for offer in found if offer.published), default=None if found else now)
     # A publication in the future would hide everything until then.
     marks = [mark for mark in (ledger.watermark, latest and min(latest, now)) if mark]
-    seen = replace(_with_offers(ledger, found, now), watermark=max(marks, default=None), last_checked=now)
+    seen = _with_offers(ledger, found, now)
+    seen = replace(seen, scope=scope, watermark=max(marks, default=None), last_checked=now)
     return _with_withdrawals(seen, catalogue, query, now)
 
 
@@ -174,7 +181,10 @@ def _with_offers(ledger: Ledger, found: Iterable[ProductOffer], now: datetime) -
 
 
 def _with_withdrawals(ledger: Ledger, catalogue: Catalogue, query: ProductQuery, now: datetime) -> Ledger:
-    """Asks for withdrawals when it is time; ids are never offered again after they were withdrawn."""
+    """Asks for withdrawals when it is time; ids are never offered again after they were withdrawn.
+
+    Products that were offline or had no MD5 are looked at again: neither changes when they were published.
+    """
     last = ledger.last_withdrawn_check
     if last is None:
         return replace(ledger, last_withdrawn_check=now)
@@ -189,4 +199,22 @@ def _with_withdrawals(ledger: Ledger, catalogue: Catalogue, query: ProductQuery,
         _LOGGER.warning("withdrawn products could not be asked for: %s", error)
         return ledger
     taken_back = dict.fromkeys(reported & ledger.offers.keys(), now)
+    ledger = _looked_at_again(ledger, catalogue, query, now)
     return replace(ledger, withdrawn=taken_back | ledger.withdrawn, last_withdrawn_check=now)
+
+
+def _looked_at_again(ledger: Ledger, catalogue: Catalogue, query: ProductQuery, now: datetime) -> Ledger:
+    changing = [
+        known.offer
+        for key, known in ledger.offers.items()
+        if key not in ledger.withdrawn
+        and not (known.offer.online and (known.offer.md5 or now - known.appeared > MD5_WITHIN))
+    ]
+    if not changing:
+        return ledger
+    first, last = min(offer.start for offer in changing), max(offer.start for offer in changing)
+    span = replace(query, start=first, stop=last + timedelta(seconds=1), published_after=None)
+    names = {offer.id or offer.name for offer in changing}
+    return _with_offers(
+        ledger, (offer for offer in catalogue.search(span) if (offer.id or offer.name) in names), now
+    )

@@ -11,12 +11,6 @@ SILENT_AFTER = timedelta(days=7)
 """Six days between passes, and one until products are published."""
 
 
-def silent_days(acquisitions: Iterable[Acquisition], now: datetime) -> float | None:
-    """Days since the last acquisition that has products; None when there is none."""
-    last = _last(acquisitions)
-    return None if last is None else (now - last.overpass) / timedelta(days=1)
-
-
 def silence_warning(
     acquisitions: Iterable[Acquisition], relative_orbit: int, direction: Direction, now: datetime
 ) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from filelock import FileLock
 
 from avalanche_assets.area import area_of_interest
-from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing, season_of
+from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing, read_catalogue, season_of
 from avalanche_assets.catalogue.interface import Catalogue, ProductOffer, ProductQuery
 from avalanche_assets.catalogue.ledger import Ledger, list_span, poll, read_ledger, scope_of, write_ledger
 from avalanche_assets.catalogue.products import is_here
@@ -127,9 +127,13 @@ def _asked(settings: Settings, now: datetime, season: str | None) -> Ledger:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two listings at a time would each write what only they found.
     with FileLock(path.with_suffix(".lock")):
-        ledger = poll(read_ledger(path, kind, current), catalogue, current, now)
-        for first, stop in season_spans(season, months) if season else ():
-            ledger = list_span(ledger, catalogue, replace(query, start=first, stop=stop), now)
+        known = read_ledger(path, kind, current)
+        ledger = poll(known, catalogue, current, now)
+        # Dates once registered stay, also when the ledger was lost.
+        lost = set() if known.offers else set(read_catalogue(settings.layout.acquisition_catalogue).seasons)
+        for name in sorted(lost | ({season} if season else set())):
+            for first, stop in season_spans(name, months):
+                ledger = list_span(ledger, catalogue, replace(query, start=first, stop=stop), now)
         write_ledger(path, ledger)
     return ledger
 

@@ -341,7 +341,7 @@ def test_next_page_on_another_server_is_not_asked_for(server, catalogue, link):
 
 
 def test_pages_without_end_are_given_up(server, catalogue, odata, monkeypatch):
-    monkeypatch.setattr("avalanche_assets.catalogue.cdse.MAX_PAGES", 5)
+    monkeypatch.setattr("avalanche_assets.catalogue.cdse.catalogue.MAX_PAGES", 5)
     link = f"{server.url}{PATHS[0]}"
     body = json.dumps({"value": [], "@odata.nextLink": link}).encode()
     server.routes[PATHS[0]] = lambda request: Answer(body=body)

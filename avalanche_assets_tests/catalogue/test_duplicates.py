@@ -154,14 +154,16 @@ def write_manifest(
     if cogified:
         tool = '<facility><software name="COGifier" version="1.0"/></facility>'
         run = f'<processing stop="2024-06-01T00:00:00">{tool}<resource>{run}</resource></processing>'
+    instants = [part[-2:] for part in name.split("_") if part.startswith("20180103T0543")]
+    start, stop = (f"2018-01-03T05:43:{second}" for second in instants or ("01", "26"))
     (folder / name).mkdir()
     (folder / name / "manifest.safe").write_text(
         f"<XFDU>{run}<platform><number>A</number><instrumentMode><mode>IW</mode></instrumentMode></platform>"
         "<orbitReference><orbitNumber>19986</orbitNumber><relativeOrbitNumber>139</relativeOrbitNumber>"
         "<pass>DESCENDING</pass></orbitReference><standAloneProductInformation>"
         f"<missionDataTakeID>139504</missionDataTakeID>{number}<productType>GRD</productType>"
-        "</standAloneProductInformation><acquisitionPeriod><startTime>2018-01-03T05:43:01</startTime>"
-        "<stopTime>2018-01-03T05:43:26</stopTime></acquisitionPeriod></XFDU>"
+        f"</standAloneProductInformation><acquisitionPeriod><startTime>{start}</startTime>"
+        f"<stopTime>{stop}</stopTime></acquisitionPeriod></XFDU>"
     )
 
 

@@ -213,7 +213,7 @@ def test_ledger_of_another_area_keeps_its_dates_and_is_listed_again(tmp_path):
     assert found.offers == ledger.offers
     catalogue = FakeCatalogue.of(*whole_pass(SUMMER), product(SUMMER, -65, -40, unique=7))
     assert len(poll(found, catalogue, wider, NOW).offers) == 4
-    assert catalogue.searches == [wider]
+    assert [search.published_after is None for search in catalogue.searches] == [True, False]
 
 
 def test_earlier_start_keeps_the_dates_and_is_listed_once(tmp_path):
@@ -224,3 +224,28 @@ def test_earlier_start_keeps_the_dates_and_is_listed_once(tmp_path):
     assert len(found.offers) == 6
     write_ledger(path, found)
     assert read_ledger(path, "cdse", earlier).watermark == ledger.watermark
+
+
+def test_what_changed_for_known_dates_is_seen_although_the_first_date_moves_on():
+    """A new season begins with another start: a March date is replaced on the day after."""
+    old = whole_pass(WINTER)
+    ledger = poll(EMPTY, FakeCatalogue.of(*old), replace(QUERY, start=None), NOW)
+    late = replace(old[0], id="late", published=NOW + HOUR)
+    moved = replace(QUERY, start=NOW)
+    found = poll(ledger, FakeCatalogue.of(*old, late), moved, NOW + 2 * HOUR)
+    assert "late" in found.offers
+    assert found.scope.start == NOW
+
+
+def test_products_that_were_offline_or_without_md5_are_looked_at_again_once_a_day():
+    offline, bare = (
+        product(WINTER, 25 * index, 25 * index + 25, published=NOW - HOUR, unique=index) for index in range(2)
+    )
+    offline, bare = replace(offline, online=False, md5="a"), replace(bare, md5="")
+    ledger = poll(EMPTY, FakeCatalogue.of(offline, bare), QUERY, NOW)
+    now_there = FakeCatalogue.of(replace(offline, online=True), replace(bare, md5="b"))
+    # Beyond the overlap of polls, which would not ask for them any more.
+    ledger = replace(ledger, watermark=NOW + 48 * HOUR)
+    found = poll(ledger, now_there, QUERY, NOW + 25 * HOUR)
+    assert found.offers[offline.id].offer.online
+    assert found.offers[bare.id].offer.md5 == "b"

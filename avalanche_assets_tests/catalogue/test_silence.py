@@ -1,9 +1,7 @@
-from datetime import UTC, date, datetime, timedelta
-
-import pytest
+from datetime import UTC, date, datetime
 
 from avalanche_assets.catalogue.acquisitions import Acquisition, season_of
-from avalanche_assets.catalogue.silence import silence_warning, silent_days
+from avalanche_assets.catalogue.silence import silence_warning
 
 
 def acquisition(day: str, state: str = "complete") -> Acquisition:
@@ -55,7 +53,6 @@ def test_without_a_pass_predicted_the_warning_says_so():
 def test_withdrawn_acquisition_is_no_data():
     found = [*FOUND, acquisition("2026-11-12", "withdrawn")]
     assert "since 2026-11-06" in warning("2026-11-14T12:00", found)
-    assert silent_days(found, at("2026-11-14T05:43:30")) == pytest.approx(8)
 
 
 def test_incomplete_and_offline_acquisitions_are_data():
@@ -67,8 +64,3 @@ def test_empty_catalogue_names_the_next_pass():
     assert warning("2026-11-14T12:00", []) == (
         "no acquisition of relative orbit 139 is known; next predicted: 2026-11-18 (S1C, orbit 10387)"
     )
-    assert silent_days([], at("2026-11-14")) is None
-
-
-def test_silence_of_the_simulated_dates_is_counted_in_days():
-    assert silent_days(FOUND, at("2026-11-06T05:43:30") + timedelta(hours=36)) == pytest.approx(1.5)

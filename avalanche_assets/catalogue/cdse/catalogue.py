@@ -91,7 +91,7 @@ class CdseCatalogue:
             raise OfflineError(
                 f"{self._host}: {offer.name}: field Online is false: it is in the long-term archive, which "
                 "cannot be ordered from here; order it in the Data Workspace of the Copernicus Data Space, "
-                "and materialise acquisition_catalogue once it is online"
+                "it is looked at again once a day, or with register_season"
             )
         return self._archive.fetch(offer, folder, progress)
 
