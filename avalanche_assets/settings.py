@@ -171,12 +171,44 @@ class GridSettings(_Section):
     bounds: tuple[float, float, float, float] | None = None
 
 
+def _only(*fields: str) -> AfterValidator:
+    def check(columns: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(columns) - set(fields)):
+            raise ValueError(f"{unknown} are not among the fields {sorted(fields)}")
+        return columns
+
+    return AfterValidator(check)
+
+
+_SITE_FIELDS = ("corridor_id", "insee", "site", "ended", "ended_on", "lost", "hard_to_observe")
+CorridorColumns = Annotated[
+    dict[str, str], _only(*_SITE_FIELDS, "name", "massif_id", "massif", "observed", "code")
+]
+EventColumns = Annotated[
+    dict[str, str],
+    _only(
+        *(*_SITE_FIELDS, "event_id", "date1", "date2", "hour1", "hour2", "length", "width"),
+        *("departure1", "departure2", "departure3", "arrival1", "arrival2", "arrival3"),
+    ),
+]
+MassifColumns = Annotated[dict[str, str], _only("massif_id", "massif")]
+
+
 class InventorySettings(_Section):
-    """Corridors, massifs and events as files."""
+    """Corridors, massifs and events as files.
+
+    The tables of columns name the headers of maps and tables that are not in an official layout.
+    `corridors_crs` is what the shapes of a text table refer to.
+    """
 
     corridors: Path
+    corridors_crs: str | None = None
+    corridor_columns: CorridorColumns = {}
     massifs: Path | None = None
+    massif_columns: MassifColumns = {}
     events: Path | None = None
+    event_columns: EventColumns = {}
+    deposit_point: Literal["lowest_decile", "lowest_pixel"] = "lowest_decile"
     recent_days: int = Field(30, ge=1)
 
 

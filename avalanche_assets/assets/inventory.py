@@ -1,6 +1,7 @@
 """Inventory: the corridors and the avalanches that observers reported in them."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -14,23 +15,30 @@ from avalanche_assets.assets.common import (
     picture,
     table_metadata,
 )
-from avalanche_assets.files import sha256
+from avalanche_assets.files import sha256, write_text
 from avalanche_assets.inventory.report import ReadReport
 from avalanche_assets.resources.pipeline import Pipeline
+from avalanche_assets.settings import InventorySettings
 from avalanche_assets.tables import AVALANCHE_EVENTS, CORRIDORS, write_geotable, write_table
+
+if TYPE_CHECKING:
+    from avalanche_assets.inventory.corridors import CorridorReading
 
 GROUP = "inventory"
 SHOWN = 50
 """Rejected records shown in the UI; the reasons are counted over all."""
 
 
-def _report(report: ReadReport) -> dict[str, Any]:
+def _report(report: ReadReport, rejected: Path) -> dict[str, Any]:
+    """What the UI shows of a reading; stores every rejected record beside the table."""
+    write_text(rejected, report.rejected_csv())
     return {
         "report": report.summary(),
         "rejected, by reason": counts_table(report.reasons(), "reason"),
         f"rejected, first {SHOWN}": markdown_table(
             ["record", "reason"], [(item.record, item.reason) for item in report.rejected[:SHOWN]]
         ),
+        "rejected, all": str(rejected),
     }
 
 
@@ -41,51 +49,69 @@ def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=OWNERS,
         kinds={"geoparquet"},
-        code_version="1",
+        code_version="2",
         deps=[after(dem)] if dem else [],
     )
     def corridors(pipeline: Pipeline) -> dg.MaterializeResult:
         """Avalanche paths of the inventory with massif and deposit point, on the analysis grid."""
         from avalanche_assets.inventory.corridors import read_corridors
+        from avalanche_assets.inventory.massifs import read_massifs
         from avalanche_assets.rasters import read_bands
         from avalanche_assets.reporting.figures import corridors_map
         from avalanche_assets.reporting.style import png
 
-        settings = pipeline.settings.inventory
-        heights = read_bands(pipeline.layout.dem)["elevation"] if dem else None
+        settings, layout = pipeline.settings.inventory, pipeline.layout
+        heights = read_bands(layout.dem)["elevation"] if dem else None
         grid = analysis_grid(pipeline)
-        frame, report = read_corridors(settings.corridors, settings.massifs, heights, grid)
-        path = pipeline.layout.corridors
-        write_geotable(path, frame, CORRIDORS)
-        metadata: dict[str, Any] = table_metadata(path, len(frame), CORRIDORS) | {
-            **_report(report),
+        massifs = settings.massifs and read_massifs(settings.massifs, grid.crs, settings.massif_columns)
+        frame, report = read_corridors(settings.corridors, massifs, heights, grid, _how_to_read(settings))
+        write_geotable(layout.corridors, frame, CORRIDORS)
+        metadata: dict[str, Any] = table_metadata(layout.corridors, len(frame), CORRIDORS) | {
+            **_report(report, layout.rejected("corridors")),
             "massifs": counts_table(frame["massif"].value_counts().to_dict(), "massif"),
+            "outside all massifs": int((frame["massif"] == "").sum()),
+            "observation": counts_table(frame["observation"].value_counts().to_dict(), "state"),
             "not under observation": int((~frame["observed"]).sum()),
         }
         if heights is not None:
             metadata["map"] = picture(png(corridors_map(heights, grid, frame)))
-        return dg.MaterializeResult(metadata=metadata, data_version=data_version(sha256(path)))
+        return dg.MaterializeResult(metadata=metadata, data_version=data_version(sha256(layout.corridors)))
 
     return corridors
+
+
+def _how_to_read(settings: InventorySettings) -> "CorridorReading":
+    from avalanche_assets.inventory.corridors import CorridorReading
+    from avalanche_assets.inventory.site_status import read_site_status
+
+    # The official extract says of every event's site whether it ended, was lost or is hard to observe.
+    status = settings.events and read_site_status(settings.events, settings.event_columns)
+    return CorridorReading(
+        settings.corridor_columns,
+        settings.corridors_crs,
+        settings.deposit_point,
+        () if status is None else (status,),
+    )
 
 
 def avalanche_events_asset(corridors: dg.AssetsDefinition) -> dg.AssetsDefinition:
     """`avalanche_events` from the inventory's extract."""
 
-    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="1", deps=[after(corridors)])
+    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="2", deps=[after(corridors)])
     def avalanche_events(pipeline: Pipeline) -> dg.MaterializeResult:
         """Reported avalanches with the interval in which each happened."""
         from avalanche_assets.inventory.events import read_events
         from avalanche_assets.tables import read_geotable
 
-        ids = read_geotable(pipeline.layout.corridors, CORRIDORS)["corridor_id"]
-        events_file = pipeline.settings.inventory.events
-        assert events_file is not None  # the asset exists only with an event table
-        events, report = read_events(events_file, list(ids))
-        path = pipeline.layout.avalanche_events
+        settings, layout = pipeline.settings.inventory, pipeline.layout
+        ids = read_geotable(layout.corridors, CORRIDORS)["corridor_id"]
+        assert settings.events is not None  # the asset exists only with an event table
+        events, report = read_events(settings.events, list(ids), settings.event_columns)
+        path = layout.avalanche_events
         write_table(path, events, AVALANCHE_EVENTS)
         return dg.MaterializeResult(
-            metadata=table_metadata(path, len(events), AVALANCHE_EVENTS) | _report(report),
+            metadata=table_metadata(path, len(events), AVALANCHE_EVENTS)
+            | _report(report, layout.rejected("avalanche_events")),
             data_version=data_version(sha256(path)),
         )
 

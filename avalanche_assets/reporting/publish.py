@@ -34,7 +34,7 @@ def publish_bulletin(settings: Settings, catalogue: AcquisitionCatalogue, day: d
         catalogue.get(day),
         catalogue.previous(day),
         settings,
-        None if massifs is None else read_massifs(massifs, grid.crs),
+        None if massifs is None else read_massifs(massifs, grid.crs, settings.inventory.massif_columns),
     )
 
 
