@@ -11,6 +11,7 @@ from avalanche_assets.assets.common import (
     analysis_grid,
     counts_table,
     data_version,
+    interval_costs_table,
     markdown_table,
     picture,
     table_metadata,
@@ -22,6 +23,9 @@ from avalanche_assets.settings import InventorySettings
 from avalanche_assets.tables import AVALANCHE_EVENTS, CORRIDORS, write_geotable, write_table
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from geopandas import GeoDataFrame
+
     from avalanche_assets.inventory.corridors import CorridorReading
 
 GROUP = "inventory"
@@ -104,15 +108,30 @@ def avalanche_events_asset(corridors: dg.AssetsDefinition) -> dg.AssetsDefinitio
         from avalanche_assets.tables import read_geotable
 
         settings, layout = pipeline.settings.inventory, pipeline.layout
-        ids = read_geotable(layout.corridors, CORRIDORS)["corridor_id"]
+        sites = read_geotable(layout.corridors, CORRIDORS)
         assert settings.events is not None  # the asset exists only with an event table
-        events, report = read_events(settings.events, list(ids), settings.event_columns)
+        events, report = read_events(settings.events, list(sites["corridor_id"]), settings.event_columns)
         path = layout.avalanche_events
         write_table(path, events, AVALANCHE_EVENTS)
         return dg.MaterializeResult(
             metadata=table_metadata(path, len(events), AVALANCHE_EVENTS)
-            | _report(report, layout.rejected("avalanche_events")),
+            | _report(report, layout.rejected("avalanche_events"))
+            | _season_costs(pipeline, sites, events),
             data_version=data_version(sha256(path)),
         )
 
     return avalanche_events
+
+
+def _season_costs(pipeline: Pipeline, corridors: "GeoDataFrame", events: "pa.Table") -> dict[str, Any]:
+    """What each interval rule would cost in the season that models learn from, as far as it is known."""
+    from avalanche_assets.inventory.labels import interval_costs
+
+    season, catalogue = pipeline.settings.learning.season, pipeline.catalogue
+    days = catalogue.dates("winter", season)
+    passes = [(catalogue.previous(day), catalogue.get(day)) for day in days]
+    costs = interval_costs(corridors, events, passes, pipeline.settings.inventory.recent_days)
+    return {
+        f"labels of {season} by interval rule": interval_costs_table(costs),
+        "acquisitions that these labels are of": len(days),
+    }
