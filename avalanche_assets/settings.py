@@ -194,14 +194,37 @@ EventColumns = Annotated[
 MassifColumns = Annotated[dict[str, str], _only("massif_id", "massif")]
 
 
-class InventorySettings(_Section):
-    """Corridors, massifs and events as files.
+class WfsSettings(_Section):
+    """The inventory's public Web Feature Service, and which of its layers hold what.
 
-    The tables of columns name the headers of maps and tables that are not in an official layout.
-    `corridors_crs` is what the shapes of a text table refer to.
+    Without a name, the layer of corridors or events is the one among `epa_*` that has their columns. A filter
+    is CQL, such as ``insee LIKE '73%'``; what lies outside the analysis grid is never asked for. What was
+    fetched is kept for `keep_days`.
     """
 
-    corridors: Path
+    url: ServiceUrl = "https://carto-service.inrae.fr/geoserver/siavalanches/wfs"
+    crs: str = "EPSG:2154"
+    corridors_layer: str | None = None
+    events_layer: str | None = None
+    massifs_layer: str | None = "massifs"
+    corridors_filter: str = ""
+    events_filter: str = ""
+    massifs_filter: str = ""
+    page_size: int = Field(2000, ge=1)
+    keep_days: float = Field(7.0, ge=0)
+
+
+class InventorySettings(_Section):
+    """Corridors, massifs and events, as files or from the inventory's public service.
+
+    With the source `wfs`, what is not named as a file comes from the service. The tables of columns name the
+    headers of maps, tables and layers that are not in an official layout. `corridors_crs` is what the shapes
+    of a text table refer to.
+    """
+
+    source: Literal["files", "wfs"] = "files"
+    wfs: WfsSettings = WfsSettings()
+    corridors: Path | None = None
     corridors_crs: str | None = None
     corridor_columns: CorridorColumns = {}
     massifs: Path | None = None
@@ -210,6 +233,12 @@ class InventorySettings(_Section):
     event_columns: EventColumns = {}
     deposit_point: Literal["lowest_decile", "lowest_pixel"] = "lowest_decile"
     recent_days: int = Field(30, ge=1)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.source == "files" and self.corridors is None:
+            raise ValueError("corridors is missing: name the corridor map, or set source to wfs")
+        return self
 
 
 class BackscatterSettings(_Section):
@@ -270,7 +299,8 @@ class Settings(_Section):
     def _parts_fit(self) -> Self:
         if self.source.kind != "raster_folder" and self.terrain is None:
             raise ValueError("[terrain] is missing: SAFE products are geocoded on an elevation model")
-        if self.terrain is not None and self.inventory.events is None:
+        has_events = self.inventory.events is not None or self.inventory.source == "wfs"
+        if self.terrain is not None and not has_events:
             raise ValueError("inventory.events is missing: thresholds are chosen on reported avalanches")
         return self
 

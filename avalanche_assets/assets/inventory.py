@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
     from avalanche_assets.inventory.corridors import CorridorReading
+    from avalanche_assets.inventory.layers import StoredLayer
 
 GROUP = "inventory"
 SHOWN = 50
@@ -46,6 +47,23 @@ def _report(report: ReadReport, rejected: Path) -> dict[str, Any]:
     }
 
 
+def _origin(context: dg.AssetExecutionContext, layers: "tuple[StoredLayer, ...]") -> dict[str, Any]:
+    """Where and when layers of the public service come from; warns of those that could not be renewed."""
+    for layer in layers:
+        if layer.warning:
+            context.log.warning(layer.warning)
+    if not layers:
+        return {}
+    rows = [
+        (layer.layer, layer.source, layer.features, f"{layer.retrieved:%Y-%m-%d %H:%M} UTC", layer.warning)
+        for layer in layers
+    ]
+    return {
+        "retrieved": f"{min(layer.retrieved for layer in layers):%Y-%m-%d %H:%M} UTC",
+        "layers": markdown_table(["layer", "service", "features", "retrieved", "not renewed"], rows),
+    }
+
+
 def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
     """`corridors`, with elevations where there is an elevation model."""
 
@@ -56,10 +74,11 @@ def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
         code_version="2",
         deps=[after(dem)] if dem else [],
     )
-    def corridors(pipeline: Pipeline) -> dg.MaterializeResult:
+    def corridors(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Avalanche paths of the inventory with massif and deposit point, on the analysis grid."""
         from avalanche_assets.inventory.corridors import read_corridors
         from avalanche_assets.inventory.massifs import read_massifs
+        from avalanche_assets.inventory.sources import inventory_files
         from avalanche_assets.rasters import read_bands
         from avalanche_assets.reporting.figures import corridors_map
         from avalanche_assets.reporting.style import png
@@ -67,10 +86,13 @@ def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
         settings, layout = pipeline.settings.inventory, pipeline.layout
         heights = read_bands(layout.dem)["elevation"] if dem else None
         grid = analysis_grid(pipeline)
-        massifs = settings.massifs and read_massifs(settings.massifs, grid.crs, settings.massif_columns)
-        frame, report = read_corridors(settings.corridors, massifs, heights, grid, _how_to_read(settings))
+        files = inventory_files(pipeline.settings, grid, context.log.info)
+        massifs = files.massifs and read_massifs(files.massifs, grid.crs, settings.massif_columns)
+        how = _how_to_read(settings, files.events)
+        frame, report = read_corridors(files.corridors, massifs, heights, grid, how)
         write_geotable(layout.corridors, frame, CORRIDORS)
         metadata: dict[str, Any] = table_metadata(layout.corridors, len(frame), CORRIDORS) | {
+            **_origin(context, files.layers),
             **_report(report, layout.rejected("corridors")),
             "massifs": counts_table(frame["massif"].value_counts().to_dict(), "massif"),
             "outside all massifs": int((frame["massif"] == "").sum()),
@@ -84,12 +106,12 @@ def corridors_asset(dem: dg.AssetsDefinition | None) -> dg.AssetsDefinition:
     return corridors
 
 
-def _how_to_read(settings: InventorySettings) -> "CorridorReading":
+def _how_to_read(settings: InventorySettings, events: Path | None) -> "CorridorReading":
     from avalanche_assets.inventory.corridors import CorridorReading
     from avalanche_assets.inventory.site_status import read_site_status
 
     # The official extract says of every event's site whether it ended, was lost or is hard to observe.
-    status = settings.events and read_site_status(settings.events, settings.event_columns)
+    status = events and read_site_status(events, settings.event_columns)
     return CorridorReading(
         settings.corridor_columns,
         settings.corridors_crs,
@@ -102,19 +124,22 @@ def avalanche_events_asset(corridors: dg.AssetsDefinition) -> dg.AssetsDefinitio
     """`avalanche_events` from the inventory's extract."""
 
     @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="2", deps=[after(corridors)])
-    def avalanche_events(pipeline: Pipeline) -> dg.MaterializeResult:
+    def avalanche_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Reported avalanches with the interval in which each happened."""
         from avalanche_assets.inventory.events import read_events
+        from avalanche_assets.inventory.sources import inventory_files
         from avalanche_assets.tables import read_geotable
 
         settings, layout = pipeline.settings.inventory, pipeline.layout
         sites = read_geotable(layout.corridors, CORRIDORS)
-        assert settings.events is not None  # the asset exists only with an event table
-        events, report = read_events(settings.events, list(sites["corridor_id"]), settings.event_columns)
+        files = inventory_files(pipeline.settings, analysis_grid(pipeline), context.log.info)
+        assert files.events is not None  # the asset exists only with events
+        events, report = read_events(files.events, list(sites["corridor_id"]), settings.event_columns)
         path = layout.avalanche_events
         write_table(path, events, AVALANCHE_EVENTS)
         return dg.MaterializeResult(
             metadata=table_metadata(path, len(events), AVALANCHE_EVENTS)
+            | _origin(context, files.layers)
             | _report(report, layout.rejected("avalanche_events"))
             | _season_costs(pipeline, sites, events),
             data_version=data_version(sha256(path)),
