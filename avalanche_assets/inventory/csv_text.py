@@ -124,11 +124,17 @@ def _remember(malformed: list[arrow_csv.InvalidRow]) -> Callable[[arrow_csv.Inva
 
 def _utf8(path: Path) -> bytes:
     data = path.read_bytes()
+    if data.isascii():
+        return data
     marked = [name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
     for encoding in marked or ENCODINGS:
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        return text.removeprefix("\ufeff").encode("utf-8")
+        return data.removeprefix(codecs.BOM_UTF8) if encoding == "utf-8" else _encoded(text)
     raise InventoryError(f"{path}: neither UTF-8 nor Windows-1252 text; save it as UTF-8")
+
+
+def _encoded(text: str) -> bytes:
+    return text.removeprefix("\ufeff").encode("utf-8")

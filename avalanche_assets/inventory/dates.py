@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 TIME_ZONE = "Europe/Paris"
 """Observers note local days and hours."""
@@ -36,7 +38,7 @@ def days_and_hours(
 
 def hours_of(values: "pd.Series[str]") -> "pd.Series[pd.Timedelta]":
     """Time of day, NaT where empty or unreadable."""
-    return _time_of_day(values.str.extract(HOUR))
+    return _time_of_day(_groups(values, HOUR))
 
 
 def to_utc(local: "pd.Series[pd.Timestamp]", *, early: bool) -> "pd.Series[pd.Timestamp]":
@@ -46,7 +48,7 @@ def to_utc(local: "pd.Series[pd.Timestamp]", *, early: bool) -> "pd.Series[pd.Ti
 
 
 def _parsed(values: "pd.Series[str]") -> tuple["pd.Series[pd.Timestamp]", "pd.Series[pd.Timedelta]"]:
-    french, iso = values.str.extract(FRENCH_DATE), values.str.extract(ISO_DATE)
+    french, iso = _groups(values, FRENCH_DATE), _groups(values, ISO_DATE)
     parts = french.fillna(iso)
     numbers = {name: pd.to_numeric(parts[name]) for name in ("year", "month", "day")}
     short = french["year"].str.len().eq(2)
@@ -71,6 +73,17 @@ def _zoned(
     days, hours = days.copy(), hours.copy()
     days[rows], hours[rows] = local.dt.normalize(), local - local.dt.normalize()
     return days, hours
+
+
+def _groups(values: "pd.Series[str]", pattern: str) -> pd.DataFrame:
+    """The groups of a pattern by name, None where there is none; far faster than `Series.str.extract`."""
+    found = pc.extract_regex(pa.array(values, pa.string()), pattern)
+    names = [field.name for field in found.type]
+    groups = [pc.struct_field(found, name) for name in names]
+    columns = [
+        pc.if_else(pc.equal(group, ""), None, group).to_numpy(zero_copy_only=False) for group in groups
+    ]
+    return pd.DataFrame(dict(zip(names, columns, strict=True)), values.index, dtype=object)
 
 
 def _time_of_day(parts: pd.DataFrame) -> "pd.Series[pd.Timedelta]":
