@@ -64,6 +64,14 @@ class DataLayout:
     def avalanche_events(self) -> Path:
         return self.root / "inventory" / "avalanche_events.parquet"
 
+    def inventory_layer(self, kind: str) -> Path:
+        """What the inventory's public service gave: corridors, events or massifs."""
+        return self.root / "inventory" / "wfs" / f"{kind}.parquet"
+
+    def rejected(self, table: str) -> Path:
+        """The records that the reading of an inventory table turned away, each with its reason."""
+        return self.root / "inventory" / f"{table}_rejected.csv"
+
     # backscatter
     def sigma0(self, acquisition_date: date | str) -> Path:
         return self.root / "backscatter" / "sigma0" / _partition(acquisition_date) / "sigma0.tif"

@@ -171,13 +171,74 @@ class GridSettings(_Section):
     bounds: tuple[float, float, float, float] | None = None
 
 
-class InventorySettings(_Section):
-    """Corridors, massifs and events as files."""
+def _only(*fields: str) -> AfterValidator:
+    def check(columns: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(columns) - set(fields)):
+            raise ValueError(f"{unknown} are not among the fields {sorted(fields)}")
+        return columns
 
-    corridors: Path
+    return AfterValidator(check)
+
+
+_SITE_FIELDS = ("corridor_id", "insee", "site", "ended", "ended_on", "lost", "hard_to_observe")
+CorridorColumns = Annotated[
+    dict[str, str], _only(*_SITE_FIELDS, "name", "massif_id", "massif", "observed", "code")
+]
+EventColumns = Annotated[
+    dict[str, str],
+    _only(
+        *(*_SITE_FIELDS, "event_id", "date1", "date2", "hour1", "hour2", "length", "width"),
+        *("departure1", "departure2", "departure3", "arrival1", "arrival2", "arrival3"),
+    ),
+]
+MassifColumns = Annotated[dict[str, str], _only("massif_id", "massif")]
+
+
+class WfsSettings(_Section):
+    """The inventory's public Web Feature Service, and which of its layers hold what.
+
+    Without a name, the layer of corridors or events is the one among `epa_*` that has their columns. A filter
+    is CQL, such as ``insee LIKE '73%'``; what lies outside the analysis grid is never asked for. What was
+    fetched is kept for `keep_days`.
+    """
+
+    url: ServiceUrl = "https://carto-service.inrae.fr/geoserver/siavalanches/wfs"
+    crs: str = "EPSG:2154"
+    corridors_layer: str | None = None
+    events_layer: str | None = None
+    massifs_layer: str | None = "massifs"
+    corridors_filter: str = ""
+    events_filter: str = ""
+    massifs_filter: str = ""
+    page_size: int = Field(2000, ge=1)
+    keep_days: float = Field(7.0, ge=0)
+
+
+class InventorySettings(_Section):
+    """Corridors, massifs and events, as files or from the inventory's public service.
+
+    With the source `wfs`, what is not named as a file comes from the service. The tables of columns name the
+    headers of maps, tables and layers that are not in an official layout. `corridors_crs` is what the shapes
+    of a text table refer to.
+    """
+
+    source: Literal["files", "wfs"] = "files"
+    wfs: WfsSettings = WfsSettings()
+    corridors: Path | None = None
+    corridors_crs: str | None = None
+    corridor_columns: CorridorColumns = {}
     massifs: Path | None = None
+    massif_columns: MassifColumns = {}
     events: Path | None = None
+    event_columns: EventColumns = {}
+    deposit_point: Literal["lowest_decile", "lowest_pixel"] = "lowest_decile"
     recent_days: int = Field(30, ge=1)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.source == "files" and self.corridors is None:
+            raise ValueError("corridors is missing: name the corridor map, or set source to wfs")
+        return self
 
 
 class BackscatterSettings(_Section):
@@ -238,7 +299,8 @@ class Settings(_Section):
     def _parts_fit(self) -> Self:
         if self.source.kind != "raster_folder" and self.terrain is None:
             raise ValueError("[terrain] is missing: SAFE products are geocoded on an elevation model")
-        if self.terrain is not None and self.inventory.events is None:
+        has_events = self.inventory.events is not None or self.inventory.source == "wfs"
+        if self.terrain is not None and not has_events:
             raise ValueError("inventory.events is missing: thresholds are chosen on reported avalanches")
         return self
 

@@ -28,13 +28,18 @@ def column(name: str, kind: pa.DataType, meaning: str, unit: str = "1") -> pa.Fi
 CORRIDOR_ID = column("corridor_id", pa.string(), "INSEE code (5 digits) and site number (3 digits)")
 ACQUISITION_DATE = column("acquisition_date", pa.date32(), "UTC date of the acquisition")
 
+OBSERVATION_STATES = ("watched", "hard to observe", "not watched", "ended", "lost")
+"""Whether observers watch a site; an ended site was watched until its last day, where that is known."""
+
 CORRIDORS = pa.schema(
     [
         CORRIDOR_ID,
         column("name", pa.string(), "name of the site"),
         column("massif_id", pa.int16(), "official number of the massif, 1 to 23; 0 outside all"),
         column("massif", pa.string(), "name of the massif"),
-        column("observed", pa.bool_(), "whether observers watch the site"),
+        column("observed", pa.bool_(), "whether observers watch the site, or watched it until a known day"),
+        column("observation", pa.string(), "why: " + ", ".join(OBSERVATION_STATES)),
+        column("observed_until", pa.date32(), "last day of an ended site, null without one"),
         column("deposit_x", pa.float64(), "easting of the deposit point on the analysis grid", "m"),
         column("deposit_y", pa.float64(), "northing of the deposit point", "m"),
         column("deposit_elevation_m", pa.float32(), "elevation of the deposit point", "m"),

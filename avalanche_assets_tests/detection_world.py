@@ -96,6 +96,8 @@ def build_world(count: int = 12, shape: tuple[int, int] = (320, 320), seed: int 
                 "massif_id": massif_id,
                 "massif": MASSIFS[massif_id],
                 "observed": True,
+                "observation": "watched",
+                "observed_until": None,
                 "deposit_x": line.coords[-1][0],
                 "deposit_y": line.coords[-1][1],
                 "deposit_elevation_m": elevation[end_row, end_col],

@@ -117,6 +117,8 @@ def corridors() -> gpd.GeoDataFrame:
             "massif_id": [8, 11],
             "massif": ["Belledonne", "Haute-Maurienne"],
             "observed": [True, False],
+            "observation": ["watched", "lost"],
+            "observed_until": pd.Series([None, None], dtype=object),
             "deposit_x": [512_010.0, 513_010.0],
             "deposit_y": [5_119_990.0, 5_118_990.0],
             "deposit_elevation_m": [1450.5, np.nan],

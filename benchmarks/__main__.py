@@ -107,6 +107,9 @@ CLAIMS = [
     Claim("download of 500 MB from this machine vs curl", "download", "curl", "single", 1.25, "wall"),
     Claim("... with MD5, vs curl, which has none", "download_md5", "curl", "single", 0, "wall"),
     Claim("... with MD5, vs curl and then md5sum", "download_md5", "curl_md5sum", "single", 1, "wall"),
+    Claim(
+        "100,000 events checked vs reading them with pandas", "events", "events_pandas", "single", 3, "wall"
+    ),
 ]
 
 

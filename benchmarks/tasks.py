@@ -25,12 +25,20 @@ from avalanche_assets.sentinel1.mosaic import sigma0_tiles
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.sentinel1.slices import SliceStack
+from benchmarks.inventory import events, events_pandas
 from benchmarks.scene import Scene
 from benchmarks.transfer import curl, curl_md5sum, download, download_md5
 
 Work = Callable[[], int]
 
-__all__ = ["curl", "curl_md5sum", "download", "download_md5"]  # Tasks are found by name in this module.
+__all__ = [
+    "curl",
+    "curl_md5sum",
+    "download",
+    "download_md5",
+    "events",
+    "events_pandas",
+]  # Tasks are found by name in this module.
 
 ROWS = 512
 WINDOW = 5000

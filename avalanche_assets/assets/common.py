@@ -6,13 +6,16 @@ import math
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
 
 from avalanche_assets.grid import Grid
 from avalanche_assets.resources.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from avalanche_assets.inventory.labels import IntervalCost
 
 OWNERS = ["team:avalanche-detection"]
 
@@ -77,6 +80,23 @@ def markdown_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> d
 def counts_table(counts: Mapping[str, int], name: str) -> dg.MetadataValue:
     """A Markdown table of counts by name."""
     return markdown_table([name, "count"], counts.items())
+
+
+def interval_costs_table(costs: "Iterable[IntervalCost]") -> dg.MetadataValue:
+    """What each interval rule makes of the reported avalanches (`inventory.labels.interval_costs`)."""
+    return markdown_table(
+        ["window", "rule", "positive", "against the label", "ambiguous", "negative", "unobserved"],
+        [
+            (
+                cost.window,
+                cost.rule,
+                cost.states["positive"],
+                f"{cost.positives_gained:+d}",
+                *(cost.states[state] for state in ("ambiguous", "negative", "unobserved")),
+            )
+            for cost in costs
+        ],
+    )
 
 
 def note(pipeline: Pipeline, day: str) -> str:

@@ -6,6 +6,7 @@ from avalanche_assets.assets.common import (
     OWNERS,
     after,
     data_version,
+    interval_costs_table,
     note,
     picture,
     table_metadata,
@@ -150,23 +151,21 @@ def corridor_labels_asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.winter_dates,
         deps=[after(corridors), after(avalanche_events), partitions.its_products],
     )
     def corridor_labels(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """What the inventory knows of every corridor at this date, for both label windows."""
-        from avalanche_assets.inventory.labels import count_states, label_corridors
+        from avalanche_assets.inventory.labels import count_states, interval_costs, label_corridors
 
         day, layout = context.partition_key, pipeline.layout
-        previous = pipeline.catalogue.previous(day)
-        table = label_corridors(
-            read_geotable(layout.corridors, CORRIDORS),
-            read_table(layout.avalanche_events, AVALANCHE_EVENTS),
-            pipeline.catalogue.get(day),
-            previous,
-            pipeline.settings.inventory.recent_days,
-        )
+        current, previous = pipeline.catalogue.get(day), pipeline.catalogue.previous(day)
+        corridors_table = read_geotable(layout.corridors, CORRIDORS)
+        events = read_table(layout.avalanche_events, AVALANCHE_EVENTS)
+        recent_days = pipeline.settings.inventory.recent_days
+        table = label_corridors(corridors_table, events, current, previous, recent_days)
+        costs = interval_costs(corridors_table, events, [(previous, current)], recent_days)
         path = layout.corridor_labels(day)
         write_table(path, table, CORRIDOR_LABELS)
         return dg.MaterializeResult(
@@ -174,6 +173,7 @@ def corridor_labels_asset(
             | {
                 "previous acquisition": str(previous.date) if previous else "none",
                 **count_states(table),
+                "labels by interval rule": interval_costs_table(costs),
             },
             data_version=data_version(sha256(path)),
         )

@@ -1,14 +1,15 @@
 """Corridors of the avalanche inventory from maps of polygons, site outlines or points.
 
-The official corridor map holds lines: CODE 1 is the outline of a site as an open polyline whose end gap
-(about 86 m) has to be closed, CODE 2 to 4 are talweg, observation line and alert line. Ready polygons carry
-``corridor_id`` or INSEE code and site number. Points stand for corridors where nothing else is known; they
-become circles, and the point itself is the deposit point.
+The official corridor map holds lines (`outlines`). Ready polygons carry ``corridor_id`` or INSEE code and
+site number. Points stand for corridors where nothing else is known; they become circles, and the point itself
+is the deposit point.
 
 Source: Enquête permanente sur les avalanches (EPA), corridor map and site numbering.
 """
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import geopandas as gpd
@@ -20,40 +21,73 @@ from shapely.geometry.base import BaseGeometry
 
 from avalanche_assets.errors import InventoryError
 from avalanche_assets.grid import Grid
-from avalanche_assets.inventory.columns import CORRIDOR_NAMES, corridor_ids, find_columns
-from avalanche_assets.inventory.massifs import assign_massifs, read_massifs
+from avalanche_assets.inventory.columns import (
+    CORRIDOR_NAMES,
+    CORRIDOR_REQUIRED,
+    as_text,
+    corridor_ids,
+    require_columns,
+)
+from avalanche_assets.inventory.massifs import assign_massifs
+from avalanche_assets.inventory.outlines import LINES, close_outlines
 from avalanche_assets.inventory.report import ReadReport, Rejection
+from avalanche_assets.inventory.site_status import STATUS_NAMES, flags, observation, status_of_sites
 from avalanche_assets.inventory.vector import polygonal, read_features
+from avalanche_assets.inventory.wkt_table import TEXT_SUFFIXES, read_wkt_table
 from avalanche_assets.tables import CORRIDORS
-from avalanche_assets.terrain.deposit_point import DepositPoint, deposit_point
+from avalanche_assets.terrain.deposit_point import DepositPoint, Rule, deposit_point
 
+SETTING = "inventory.corridors"
+COLUMNS_SETTING = "inventory.corridor_columns"
 NAMES = {
     **CORRIDOR_NAMES,
+    **STATUS_NAMES,
     "name": ("name", "nom", "nom_du_site", "nom_site"),
     "massif_id": ("massif_id", "id_massif"),
     "massif": ("massif", "nom_du_massif"),
     "observed": ("observed",),
     "code": ("code",),
 }
-OUTLINE_CODE = 1
 POINT_RADIUS_M = 300.0
 """Radius of the circle a point becomes: its area is about the median corridor's (26 ha)."""
 MIN_KNOWN_SHARE = 0.9
 """A corridor with less of its area on the elevation model has no trustworthy lowest part."""
-FALSE_WORDS = {"", "0", "0.0", "false", "f", "no", "n", "non"}
+
+
+@dataclass(frozen=True)
+class CorridorReading:
+    """How a corridor map is read.
+
+    Attributes:
+        columns: Field of `NAMES` to header, for maps with other headers.
+        crs: Coordinate system of a text table.
+        deposit_point: Which point of a corridor its patch is centred on.
+        statuses: What other tables say of the sites (`site_status.read_site_status`).
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    crs: str | None = None
+    deposit_point: Rule = "lowest_decile"
+    statuses: tuple[pd.DataFrame, ...] = ()
 
 
 def read_corridors(
-    path: Path, massifs_path: Path | None, dem: NDArray[np.float32] | None, grid: Grid
+    path: Path,
+    massifs: gpd.GeoDataFrame | None,
+    dem: NDArray[np.float32] | None,
+    grid: Grid,
+    how: CorridorReading | None = None,
 ) -> tuple[gpd.GeoDataFrame, ReadReport]:
     """Corridors on the analysis grid's coordinate system, with massif and deposit point.
 
     Args:
-        path: GeoPackage, Shapefile, GeoJSON or GeoParquet file in any coordinate system.
-        massifs_path: Polygons of the massifs; without it the file's own massif columns count.
+        path: GeoPackage, Shapefile, GeoJSON or GeoParquet file, or a text table with WKT, in any coordinate
+            system.
+        massifs: `massifs.read_massifs`; without it the map's own massif columns count.
         dem: Heights in metres of the grid's shape, or None: then corridors must be points, and their
             elevations are NaN.
         grid: Analysis grid.
+        how: What else to know of the map.
 
     Returns:
         A frame in order of corridor id with the columns of `tables.CORRIDORS` and ``geometry``, and the
@@ -61,96 +95,78 @@ def read_corridors(
         no area, the elevation model does not cover it, or its patch window leaves the grid.
 
     Raises:
-        InventoryError: The file or the massifs cannot be read, have no id column or no coordinate system, or
-            no corridor is left.
+        InventoryError: The map cannot be read, has no id column or no coordinate system, or no corridor is
+            left.
     """
-    features = read_features(path, "inventory.corridors")
-    columns = find_columns(features.columns, NAMES)
-    frame = _plain_frame(features, columns, path).to_crs(grid.crs)
+    how = how or CorridorReading()
     rejected: list[Rejection] = []
     mended: Counter[str] = Counter()
-    if frame.geom_type.isin(["LineString", "MultiLineString"]).any():
-        frame = _close_outlines(frame, features, columns, path, mended)
-    read = len(frame)
+    frame = _sites(path, how, grid.crs, mended, rejected)
+    read = len(frame) + len(rejected)
     points = _points(frame, mended)
     frame = _valid_polygons(frame, mended, rejected)
     frame = _unique_ids(frame, rejected)
-    frame = _with_deposit_points(frame, points, dem, grid, path, rejected)
+    frame = _with_deposit_points(frame, points, dem, grid, how.deposit_point, path, rejected)
     report = ReadReport(path, read, len(frame), dict(mended), tuple(rejected))
     if frame.empty:
         raise InventoryError(
-            f"{path}: no corridor can be used ({report.summary()}); check inventory.corridors and grid.bounds"
+            f"{path}: no corridor can be used ({report.summary()}); check {SETTING} and grid.bounds"
         )
-    if massifs_path is not None:
-        massifs = read_massifs(massifs_path, grid.crs)
+    if massifs is not None:
         frame["massif_id"], frame["massif"] = assign_massifs(frame.geometry, massifs)
     frame["area_m2"] = frame.area
     ordered = frame.sort_values("corridor_id", ignore_index=True)
     return ordered[[*CORRIDORS.names, "geometry"]].astype({"massif_id": "int16"}), report
 
 
-def _plain_frame(features: gpd.GeoDataFrame, columns: dict[str, str], path: Path) -> gpd.GeoDataFrame:
-    """The features under our column names, with a label for each that reports can name."""
-    if "corridor_id" not in columns and not {"insee", "site"} <= set(columns):
-        found = [name for name in features.columns if name != features.geometry.name]
-        raise InventoryError(
-            f"{path}: no id column: give corridor_id, or INSEE code and site number "
-            f"(accepted headers: {CORRIDOR_NAMES}); found {found}"
-        )
-    count = len(features)
-    data = {
-        "corridor_id": corridor_ids(features, columns),
-        "name": _text(features, columns.get("name")),
-        "massif": _text(features, columns.get("massif")),
-        "massif_id": pd.Series(np.zeros(count, np.int16), features.index),
-        "observed": pd.Series(np.ones(count, bool), features.index),
-        "feature": [f"feature {i + 1}" for i in range(count)],
-    }
-    if "massif_id" in columns:
-        numbers = pd.to_numeric(features[columns["massif_id"]], errors="coerce")
-        data["massif_id"] = numbers.fillna(0).astype(np.int16)
-    if "observed" in columns:
-        # A null becomes an empty word: where nobody knows whether a site is watched, it counts as not.
-        data["observed"] = ~_text(features, columns["observed"]).str.lower().isin(FALSE_WORDS)
-    return gpd.GeoDataFrame(data, geometry=features.geometry.to_numpy(), crs=features.crs)
-
-
-def _text(features: gpd.GeoDataFrame, column: str | None) -> "pd.Series[str]":
-    if column is None:
-        return pd.Series([""] * len(features), features.index, dtype=str)
-    return features[column].astype("string").fillna("").str.strip().astype(str)
-
-
-def _close_outlines(
-    frame: gpd.GeoDataFrame,
-    features: gpd.GeoDataFrame,
-    columns: dict[str, str],
-    path: Path,
-    mended: Counter[str],
+def _sites(
+    path: Path, how: CorridorReading, crs: str, mended: Counter[str], rejected: list[Rejection]
 ) -> gpd.GeoDataFrame:
-    """One polygon a site from the outline lines; the other kinds of lines are not corridors."""
+    """The sites of a map under our column names, one a row, lines closed to polygons."""
+    if path.suffix.lower() in TEXT_SUFFIXES:
+        features, unreadable = read_wkt_table(path, SETTING, how.crs)
+        rejected += unreadable
+    else:
+        features = read_features(path, SETTING)
+    headers = [str(name) for name in features.columns if name != features.geometry.name]
+    columns = require_columns(headers, NAMES, CORRIDOR_REQUIRED, how.columns, str(path), COLUMNS_SETTING)
+    frame = _plain_frame(features, columns, how).to_crs(crs)
+    if not frame.geom_type.isin(LINES).any():
+        return frame
     if "code" not in columns:
         raise InventoryError(
             f"{path}: holds lines but no column CODE that tells outlines (1) from talwegs; give polygons"
         )
-    codes = pd.to_numeric(features[columns["code"]], errors="coerce").to_numpy()
-    outlines = frame[codes == OUTLINE_CODE]
-    if outlines.empty:
-        raise InventoryError(f"{path}: no line has CODE {OUTLINE_CODE} (site outline); found {set(codes)}")
-    sites = outlines.drop_duplicates("corridor_id").set_index("corridor_id", drop=False)
-    shapes = {
-        name: _close(shapely.get_parts(lines.to_numpy()))
-        for name, lines in outlines.groupby("corridor_id").geometry
+    codes = pd.to_numeric(features[columns["code"]], errors="coerce")
+    return close_outlines(frame, codes, str(path), mended, rejected)
+
+
+def _plain_frame(
+    features: gpd.GeoDataFrame, columns: Mapping[str, str], how: CorridorReading
+) -> gpd.GeoDataFrame:
+    """The features under our column names, with a label for each that reports can name."""
+    count, ids = len(features), corridor_ids(features, columns)
+    kind = "line" if features.index.name == "line" else "feature"
+    first = 0 if kind == "line" else 1
+    data = {
+        "corridor_id": ids,
+        "name": as_text(features, columns.get("name")),
+        "massif": as_text(features, columns.get("massif")),
+        "massif_id": pd.Series(np.zeros(count, np.int16), features.index),
+        "feature": [f"{kind} {label + first}" for label in features.index],
     }
-    mended["closed outlines"] = len(shapes)
-    return sites.set_geometry(gpd.GeoSeries(shapes, crs=frame.crs)).reset_index(drop=True)
-
-
-def _close(lines: NDArray[np.object_]) -> BaseGeometry:
-    """The area inside outlines drawn in one or several strokes."""
-    merged = shapely.get_parts(shapely.line_merge(shapely.multilinestrings(lines)))
-    rings = [shapely.Polygon(line) for line in merged if len(line.coords) >= 3]
-    return shapely.union_all(shapely.make_valid(rings)) if rings else shapely.Polygon()
+    if "massif_id" in columns:
+        numbers = pd.to_numeric(features[columns["massif_id"]], errors="coerce")
+        data["massif_id"] = numbers.fillna(0).astype(np.int16)
+    # A null becomes an empty word: where nobody knows whether a site is watched, it counts as not.
+    own = pd.Series(True, features.index)
+    if "observed" in columns:
+        own = flags(as_text(features, columns["observed"]))
+    statuses = [*how.statuses]
+    if set(STATUS_NAMES) & set(columns):
+        statuses.append(status_of_sites(features, columns))
+    data |= dict(observation(ids, own, statuses).items())
+    return gpd.GeoDataFrame(data, geometry=features.geometry.to_numpy(), crs=features.crs)
 
 
 def _points(frame: gpd.GeoDataFrame, mended: Counter[str]) -> dict[int, shapely.Point]:
@@ -199,6 +215,7 @@ def _with_deposit_points(
     points: dict[int, shapely.Point],
     dem: NDArray[np.float32] | None,
     grid: Grid,
+    rule: Rule,
     path: Path,
     rejected: list[Rejection],
 ) -> gpd.GeoDataFrame:
@@ -210,7 +227,7 @@ def _with_deposit_points(
     keep: list[bool] = []
     found: list[DepositPoint] = []
     for row, name, shape in zip(frame.index, frame.corridor_id, frame.geometry, strict=True):
-        point, reason = _locate(shape, points.get(row), dem, grid)
+        point, reason = _locate(shape, points.get(row), dem, grid, rule)
         if point is not None and not grid.contains(grid.window_around(point.x, point.y)):
             point, reason = None, "its patch window leaves the analysis grid"
         if point is None:
@@ -227,10 +244,14 @@ def _with_deposit_points(
 
 
 def _locate(
-    shape: BaseGeometry, given: shapely.Point | None, dem: NDArray[np.float32] | None, grid: Grid
+    shape: BaseGeometry,
+    given: shapely.Point | None,
+    dem: NDArray[np.float32] | None,
+    grid: Grid,
+    rule: Rule,
 ) -> tuple[DepositPoint | None, str]:
     """The deposit point of one corridor, or the reason why it has none."""
-    from_dem = deposit_point(shape, dem, grid) if dem is not None else None
+    from_dem = deposit_point(shape, dem, grid, rule) if dem is not None else None
     if given is not None:
         row, col = grid.row_col(given.x, given.y)
         known = dem is not None and 0 <= row < grid.height and 0 <= col < grid.width

@@ -1,36 +1,47 @@
 """The massif of every corridor: the one whose polygon holds the largest part of it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 
 from avalanche_assets.errors import InventoryError
-from avalanche_assets.inventory.columns import find_columns
+from avalanche_assets.inventory.columns import require_columns
 from avalanche_assets.inventory.vector import read_features
 
-NAMES = {"massif_id": ("massif_id", "code"), "massif": ("massif", "title", "name", "nom")}
+NAMES = {
+    "massif_id": ("massif_id", "id_massif", "code"),
+    "massif": ("massif", "nom_massif", "title", "name", "nom"),
+}
 """Accepted headers; ``code`` and ``title`` are those of the public map of the 23 Alpine massifs."""
+REQUIRED = (("massif_id",), ("massif",))
+COLUMNS_SETTING = "inventory.massif_columns"
 
 
-def read_massifs(path: Path, crs: str) -> gpd.GeoDataFrame:
+def read_massifs(path: Path, crs: str, chosen: Mapping[str, str] | None = None) -> gpd.GeoDataFrame:
     """Massif polygons with columns massif_id and massif in the coordinate system `crs`.
+
+    `chosen` names the headers of these columns in other maps.
 
     Raises:
         InventoryError: The file cannot be read, or lacks its number or name column.
     """
     features = read_features(path, "inventory.massifs")
-    columns = find_columns(features.columns, NAMES)
-    missing = sorted(set(NAMES) - set(columns))
-    if missing:
+    headers = [str(name) for name in features.columns if name != features.geometry.name]
+    columns = require_columns(headers, NAMES, REQUIRED, chosen or {}, str(path), COLUMNS_SETTING)
+    numbers = pd.to_numeric(features[columns["massif_id"]], errors="coerce")
+    if numbers.isna().any():
+        wrong = sorted(set(features[columns["massif_id"]][numbers.isna()].astype(str)))
         raise InventoryError(
-            f"{path}: no column for {missing} of the massifs; found {_attributes(features)}, "
-            f"accepted are {[NAMES[name] for name in missing]}"
+            f"{path}: {columns['massif_id']} is no number: {wrong[:5]}; name the column of the massif's "
+            f"number in {COLUMNS_SETTING}"
         )
     return gpd.GeoDataFrame(
         {
-            "massif_id": features[columns["massif_id"]].astype("int16"),
+            "massif_id": numbers.astype("int16"),
             "massif": features[columns["massif"]].astype(str),
         },
         geometry=shapely.make_valid(features.geometry.to_numpy()),
@@ -49,7 +60,3 @@ def assign_massifs(corridors: gpd.GeoSeries, massifs: gpd.GeoDataFrame) -> tuple
     chosen[first[order]] = second[order]
     numbers, names = massifs["massif_id"].tolist(), massifs["massif"].tolist()
     return [numbers[i] if i >= 0 else 0 for i in chosen], [names[i] if i >= 0 else "" for i in chosen]
-
-
-def _attributes(features: gpd.GeoDataFrame) -> list[str]:
-    return [name for name in features.columns if name != features.geometry.name]

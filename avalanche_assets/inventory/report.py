@@ -1,5 +1,7 @@
 """What a reader did with its file: how much was read, mended and turned away, and why."""
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,6 +45,14 @@ class ReadReport:
         Words in quotation marks are values of single records; without them equal reasons add up.
         """
         return dict(Counter(_general(item.reason) for item in self.rejected).most_common())
+
+    def rejected_csv(self) -> str:
+        """Every rejected record with its reason, as a table of two columns."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("record", "reason"))
+        writer.writerows((item.record, item.reason) for item in self.rejected)
+        return text.getvalue()
 
     def summary(self) -> str:
         """One line for a log or an error."""

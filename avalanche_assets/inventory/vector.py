@@ -14,7 +14,7 @@ PARQUET_SUFFIXES = {".parquet", ".geoparquet"}
 
 
 def read_features(path: Path, setting: str) -> gpd.GeoDataFrame:
-    """The first layer of a GeoPackage, Shapefile, GeoJSON or GeoParquet file.
+    """The first layer of a GeoPackage, Shapefile, GeoJSON or GeoParquet file, without heights.
 
     Args:
         path: The file.
@@ -37,7 +37,7 @@ def read_features(path: Path, setting: str) -> gpd.GeoDataFrame:
         raise InventoryError(
             f"{path}: unknown coordinate system; add it (the .prj file of a Shapefile, the crs of a layer)"
         )
-    return features
+    return features.set_geometry(shapely.force_2d(features.geometry.to_numpy()), crs=features.crs)
 
 
 def polygonal(geometry: BaseGeometry) -> BaseGeometry:

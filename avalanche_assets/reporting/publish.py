@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.errors import TableError
 from avalanche_assets.inventory.massifs import read_massifs
+from avalanche_assets.inventory.sources import massifs_file
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.rasters import read_bands, read_grid
 from avalanche_assets.reporting.bulletin import Bulletin, write_bulletin
@@ -25,7 +26,7 @@ def publish_bulletin(settings: Settings, catalogue: AcquisitionCatalogue, day: d
     """
     layout = settings.layout
     grid = read_grid(layout.dem)
-    massifs = settings.inventory.massifs
+    massifs = massifs_file(settings)
     return write_bulletin(
         layout.bulletin(day),
         read_geotable(layout.detections(day), DETECTIONS),
@@ -34,7 +35,7 @@ def publish_bulletin(settings: Settings, catalogue: AcquisitionCatalogue, day: d
         catalogue.get(day),
         catalogue.previous(day),
         settings,
-        None if massifs is None else read_massifs(massifs, grid.crs),
+        None if massifs is None else read_massifs(massifs, grid.crs, settings.inventory.massif_columns),
     )
 
 

@@ -63,6 +63,14 @@ class HttpService:
         """
         return self.retried(lambda: self._json(url, params))
 
+    def content(self, url: str, params: Mapping[str, str] | None = None) -> bytes:
+        """The whole answer to a GET.
+
+        Raises:
+            CatalogueError: Refused or not there; `TransientError` when it may pass.
+        """
+        return self.retried(lambda: self._content(url, params))
+
     def post_form(self, url: str, fields: Mapping[str, str]) -> Any:
         """The JSON answer to a posted form; the fields appear in no log and no error.
 
@@ -114,6 +122,11 @@ class HttpService:
         response = self._get(url, params=params)
         require_success(response, self._credentials)
         return _parsed(response)
+
+    def _content(self, url: str, params: Mapping[str, str] | None) -> bytes:
+        response = self._get(url, params=params)
+        require_success(response, self._credentials)
+        return response.content
 
     def _post_form(self, url: str, fields: Mapping[str, str]) -> Any:
         # A redirect would carry the fields to another host.

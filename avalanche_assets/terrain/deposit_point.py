@@ -2,10 +2,12 @@
 
 Most recorded avalanches stop in the lowest tenth of their corridor's drop (62 % of 401 events of the
 Belledonne massif in the public inventory), so the point is the centroid of that part on the elevation model.
+The lowest pixel alone may lie at the very tip of a runout, or on the far side of a stream.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
 from avalanche_assets.grid import Grid, Window
+
+Rule = Literal["lowest_decile", "lowest_pixel"]
 
 LOWEST_SHARE = 0.1
 """Share of the corridor's drop that counts as its deposit part."""
@@ -37,13 +41,16 @@ class DepositPoint:
     known_share: float
 
 
-def deposit_point(polygon: BaseGeometry, heights: NDArray[np.float32], grid: Grid) -> DepositPoint | None:
-    """The corridor pixel nearest to the centroid of the corridor's lowest part.
+def deposit_point(
+    polygon: BaseGeometry, heights: NDArray[np.float32], grid: Grid, rule: Rule = "lowest_decile"
+) -> DepositPoint | None:
+    """The corridor pixel nearest to the centroid of the corridor's lowest part, or the lowest pixel.
 
     Args:
         polygon: Corridor in the coordinate system of `grid`.
         heights: Metres, of the grid's shape, NaN in voids.
         grid: Analysis grid.
+        rule: ``lowest_decile``, or ``lowest_pixel`` (the first one, from the north-west, of several).
 
     Returns:
         The deposit point, or None where no pixel of the corridor has a height.
@@ -60,9 +67,11 @@ def deposit_point(polygon: BaseGeometry, heights: NDArray[np.float32], grid: Gri
         return None
     rows, cols, z = rows[known], cols[known], z[known]
     top, bottom = z.max(), z.min()
-    low = z <= bottom + LOWEST_SHARE * (top - bottom)
-    distance = np.hypot(rows - rows[low].mean(), cols - cols[low].mean())
-    nearest = int(distance.argmin())
+    if rule == "lowest_pixel":
+        nearest = int(z.argmin())
+    else:
+        low = z <= bottom + LOWEST_SHARE * (top - bottom)
+        nearest = int(np.hypot(rows - rows[low].mean(), cols - cols[low].mean()).argmin())
     x, y = grid.pixel_centre(float(rows[nearest]), float(cols[nearest]))
     return DepositPoint(x, y, float(z[nearest]), float(top), float(known.mean()))
 

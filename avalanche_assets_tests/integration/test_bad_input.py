@@ -214,7 +214,7 @@ def no_corridor_ids(deployment):
         ),
         (dem_nowhere, "dem", "TerrainError", ["dem.tif", "unknown coordinate system", "set it"]),
         (grid_nowhere, "dem", "TerrainError", ["grid.crs", "EPSG:99999", "not a coordinate system"]),
-        (no_corridor_ids, "corridors", "InventoryError", ["corridors.gpkg", "no id column", "corridor_id"]),
+        (no_corridor_ids, "corridors", "InventoryError", ["corridors.gpkg", "no column for", "corridor_id"]),
     ],
 )
 def test_bad_ground_is_named_and_the_old_one_stays(tiny_season, tmp_path, spoil, step, error, said):

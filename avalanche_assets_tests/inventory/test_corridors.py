@@ -1,37 +1,19 @@
-from pathlib import Path
-
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
 import shapely
+from inventory_world import DEM, GRID, NORTH, WEST, rectangle, write
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 from shapely.ops import substring
 
 from avalanche_assets.errors import InventoryError
-from avalanche_assets.grid import Grid
 from avalanche_assets.inventory.corridors import read_corridors
 from avalanche_assets.inventory.massifs import assign_massifs, read_massifs
 from avalanche_assets.settings import GridSettings
 from avalanche_assets.tables import CORRIDORS, read_geotable, write_geotable
 from avalanche_assets.terrain.dem import prepare_dem
-
-GRID = Grid("EPSG:32632", 20.0, 512_000.0, 5_120_000.0, 256, 256)
-DEM = np.repeat(2500.0 - 5.0 * np.arange(256, dtype=np.float32)[:, None], 256, axis=1)
-"""Falls southward by 5 m a row."""
-WEST, NORTH = 512_000.0, 5_120_000.0
-
-
-def rectangle(east=1000.0, south=2000.0, width=400.0, height=1000.0) -> Polygon:
-    """Rectangle by the metres of its north-west corner east and south of the grid's corner."""
-    return box(WEST + east, NORTH - south - height, WEST + east + width, NORTH - south)
-
-
-def write(path: Path, shapes, crs="EPSG:32632", **columns) -> Path:
-    frame = gpd.GeoDataFrame(columns, geometry=shapes, crs=crs)
-    frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_file(path)
-    return path
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".geojson", ".parquet"])
@@ -188,7 +170,8 @@ def test_no_usable_corridor_is_an_error_with_the_reasons(tmp_path):
 
 def test_missing_id_column_lists_the_columns_found(tmp_path):
     path = write(tmp_path / "c.gpkg", [rectangle()], Libelle=["x"], site=["3"])
-    with pytest.raises(InventoryError, match=r"no id column.*found \['Libelle', 'site'\]"):
+    message = r"no column for \['corridor_id or insee'\].*corridor_columns.*found \['Libelle', 'site'\]"
+    with pytest.raises(InventoryError, match=message):
         read_corridors(path, None, DEM, GRID)
 
 
@@ -224,16 +207,15 @@ def test_massif_is_the_one_with_the_largest_overlap(names, tmp_path):
         [rectangle(1000.0), rectangle(1200.0), rectangle(3000.0)],
         corridor_id=["a", "b", "c"],
     )
-    frame, _ = read_corridors(path, massifs, DEM, GRID)
+    frame, _ = read_corridors(path, read_massifs(massifs, GRID.crs), DEM, GRID)
     assert frame["massif_id"].tolist() == [11, 10, 0]
     assert frame["massif"].tolist() == ["Haute-Maurienne", "Vanoise", ""]
 
 
 def test_massifs_without_number_are_refused(tmp_path):
     massifs = write(tmp_path / "m.gpkg", [rectangle()], title=["Vanoise"])
-    path = write(tmp_path / "c.gpkg", [rectangle()], corridor_id=["a"])
     with pytest.raises(InventoryError, match=r"m\.gpkg: no column for \['massif_id'\].*found \['title'\]"):
-        read_corridors(path, massifs, DEM, GRID)
+        read_massifs(massifs, GRID.crs)
 
 
 def test_real_massif_map_knows_its_peaks_and_villages(real_data):

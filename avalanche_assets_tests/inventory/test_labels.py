@@ -1,14 +1,21 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import geopandas as gpd
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avalanche_assets.catalogue.acquisitions import Acquisition
-from avalanche_assets.inventory.labels import count_states, label_corridors
+from avalanche_assets.inventory.interval_rules import INTERVAL_RULES, LABEL_RULE
+from avalanche_assets.inventory.labels import (
+    count_states,
+    interval_costs,
+    label_corridors,
+)
 from avalanche_assets.tables import AVALANCHE_EVENTS, CORRIDOR_LABELS, LABEL_STATES
 
 START = datetime(2018, 1, 4, 5, 35, 12, 345678, tzinfo=UTC)
@@ -24,7 +31,20 @@ PREVIOUS, CURRENT = acquisition(START), acquisition(START + SIX_DAYS)
 
 
 def corridors(**observed: bool) -> gpd.GeoDataFrame:
-    return gpd.GeoDataFrame({"corridor_id": list(observed), "observed": list(observed.values())})
+    return sites({name: ("watched", flag, None) for name, flag in observed.items()})
+
+
+def sites(status: dict[str, tuple[str, bool, date | None]]) -> gpd.GeoDataFrame:
+    """Corridors by observation, whether observed, and last day of that."""
+    observation, observed, until = zip(*status.values(), strict=True)
+    return gpd.GeoDataFrame(
+        {
+            "corridor_id": list(status),
+            "observed": observed,
+            "observation": observation,
+            "observed_until": pd.Series(until, dtype=object),
+        }
+    )
 
 
 def events(*intervals: tuple[datetime, datetime], corridor: str = "c") -> pa.Table:
@@ -202,3 +222,114 @@ def test_new_is_never_more_certain_than_a_recent_window_that_holds_it(interval, 
     certainty = {"negative": 0, "ambiguous": 1, "positive": 2}
     new, recent = states(events(interval), acquisition(SEASON[i + 1]), acquisition(SEASON[i]))
     assert certainty[recent] >= certainty[new]
+
+
+def test_silence_of_a_site_that_is_hard_to_observe_says_nothing():
+    hard = sites({"c": ("hard to observe", True, None)})
+
+    def state(*interval: datetime) -> str:
+        return label_corridors(hard, events(interval), CURRENT, PREVIOUS, 30)["new"][0].as_py()
+
+    assert state(START - SIX_DAYS, START - SIX_DAYS) == "unobserved"
+    assert state(START, CURRENT.overpass) == "ambiguous"
+    assert state(CURRENT.overpass, CURRENT.overpass) == "positive"
+
+
+def test_ended_site_counts_up_to_its_last_day():
+    day = CURRENT.date
+    ended = {f"c{i}": ("ended", True, day + timedelta(days=i - 1)) for i in range(3)}
+    labels = label_corridors(sites(ended), events(), CURRENT, PREVIOUS, 30)
+    assert labels["new"].to_pylist() == ["unobserved", "negative", "negative"]
+    assert labels["recent"].to_pylist() == ["unobserved", "negative", "negative"]
+
+
+def by_rule(table, passes, window="new", days=30):
+    costs = interval_costs(corridors(c=True), table, passes, days)
+    return {cost.rule: cost.states for cost in costs if cost.window == window}
+
+
+@pytest.mark.parametrize(
+    ("rule", "first_h", "last_h", "state"),
+    [
+        # hours after the previous overpass, which is at 06:35 local time; the window has 144 hours
+        ("any overlap", -100, 1, "positive"),
+        ("any overlap", -100, 0, "negative"),
+        ("earliest instant", 1, 400, "positive"),
+        ("earliest instant", 0, 1, "negative"),
+        ("middle", -99, 101, "positive"),
+        ("middle", -101, 99, "negative"),
+        ("latest instant", -400, 144, "positive"),
+        ("latest instant", 100, 145, "negative"),
+        ("inside, by days instead of overpass times", 18, 161, "positive"),
+        ("inside, by days instead of overpass times", 17, 100, "ambiguous"),
+        ("inside, by days instead of overpass times", 100, 162, "ambiguous"),
+        ("inside, at most 1 day long", 10, 35, "positive"),
+        ("inside, at most 1 day long", 10, 36, "ambiguous"),
+        ("inside, at most 3 days long", 10, 83, "positive"),
+        ("inside, at most 3 days long", 10, 84, "ambiguous"),
+    ],
+)
+def test_interval_rules(rule, first_h, last_h, state):
+    table = events((START + timedelta(hours=first_h), START + timedelta(hours=last_h)))
+    assert by_rule(table, [(PREVIOUS, CURRENT)])[rule][state] == 1
+
+
+def test_table_of_rules_adds_up_over_dates_and_counts_against_the_label():
+    table = events((START + INSTANT, CURRENT.overpass), (START, CURRENT.overpass), corridor="c")
+    table = table.set_column(1, "corridor_id", pa.array(["a", "b"]))
+    after = acquisition(CURRENT.overpass + SIX_DAYS)
+    costs = interval_costs(
+        corridors(a=True, b=True, z=False), table, [(PREVIOUS, CURRENT), (CURRENT, after), (None, after)], 30
+    )
+    assert len(costs) == 2 * len(INTERVAL_RULES)
+    found = {(cost.window, cost.rule): cost for cost in costs}
+    assert found["new", LABEL_RULE].states == {
+        "positive": 1,
+        "ambiguous": 1,
+        "negative": 2,
+        "unobserved": 5,  # z at three dates, a and b where there is no previous date
+    }
+    assert found["new", "any overlap"].positives_gained == 1
+    assert found["new", "inside, at most 1 day long"].positives_gained == -1
+    assert found["recent", LABEL_RULE].states["positive"] == 6
+
+
+def test_rule_of_the_label_counts_what_labels_say():
+    random = np.random.default_rng(3)
+    hours = np.stack([random.uniform(-200, 300, 60), random.exponential(60, 60)], axis=1)
+    table = events(*((START + timedelta(hours=a), START + timedelta(hours=a + b)) for a, b in hours.tolist()))
+    names = [f"c{i % 20}" for i in range(60)]
+    table = table.set_column(1, "corridor_id", pa.array(names))
+    frame = corridors(**{f"c{i}": i % 7 != 0 for i in range(20)})
+    counted = count_states(label_corridors(frame, table, CURRENT, PREVIOUS, 30))
+    for cost in interval_costs(frame, table, [(PREVIOUS, CURRENT)], 30):
+        if cost.rule == LABEL_RULE:
+            assert {
+                f"{cost.window} {state}": n for state, n in cost.states.items()
+            }.items() <= counted.items()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(inside_season, min_size=2, max_size=2).map(sorted), st.integers(0, 5))
+def test_lenient_and_strict_rules_enclose_the_label(interval, i):
+    passes = [(acquisition(SEASON[i]), acquisition(SEASON[i + 1]))]
+    found = by_rule(events(interval), passes)
+    label = found[LABEL_RULE]
+    assert found["any overlap"]["positive"] == label["positive"] + label["ambiguous"]
+    for rule in ("earliest instant", "middle", "latest instant"):
+        assert label["positive"] <= found[rule]["positive"] <= found["any overlap"]["positive"]
+    lengths = [found[f"inside, at most {n} long"]["positive"] for n in ("1 day", "3 days", "6 days")]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] <= label["positive"]
+    assert all(
+        found[f"inside, at most {n} long"]["negative"] == label["negative"] for n in ("1 day", "6 days")
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(inside_season, st.integers(0, 5))
+def test_all_rules_by_time_agree_on_an_exact_instant(instant, i):
+    passes = [(acquisition(SEASON[i]), acquisition(SEASON[i + 1]))]
+    found = by_rule(events((instant, instant)), passes)
+    by_time = [states for rule, states in found.items() if "by days" not in rule]
+    assert all(states == by_time[0] for states in by_time)

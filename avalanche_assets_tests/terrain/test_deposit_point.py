@@ -78,3 +78,11 @@ def test_deposit_point_always_touches_its_corridor(corners, seed):
     half = 10.0 + 1e-6
     assert polygon.intersects(box(point.x - half, point.y - half, point.x + half, point.y + half))
     assert point.elevation_m <= point.top_elevation_m
+
+
+def test_lowest_pixel_is_the_lowest_pixel():
+    heights = falling_south()
+    heights[97, 43] = 900.0
+    point = deposit_point(rectangle(20, 100, 40, 60), heights, GRID, "lowest_pixel")
+    assert (point.x, point.y) == GRID.pixel_centre(97, 43)
+    assert point.elevation_m == 900.0
