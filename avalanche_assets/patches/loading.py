@@ -147,6 +147,19 @@ def paired_dates(
     ]
 
 
+def positive_pairs(layout: DataLayout, dates: Sequence[date], window: str) -> pd.DataFrame:
+    """Columns acquisition_date and corridor_id of the positive pairs; a date without labels has none."""
+    columns = ["acquisition_date", "corridor_id", window]
+    tables = [
+        read_table(layout.corridor_labels(day), CORRIDOR_LABELS, columns)
+        for day in dates
+        if layout.corridor_labels(day).exists()
+    ]
+    empty = pa.schema([CORRIDOR_LABELS.field(name) for name in columns]).empty_table()
+    labels = pa.concat_tables([empty, *tables]).to_pandas()
+    return labels.loc[labels[window] == "positive", columns[:2]].reset_index(drop=True)
+
+
 def _read_backscatter(
     layout: DataLayout, days: list[str], wanted: pd.Index | None
 ) -> tuple[dict[str, NDArray[np.float16]], dict[str, _Date]]:
