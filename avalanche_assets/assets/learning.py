@@ -48,7 +48,7 @@ def training_assets(
         """Which pairs of date and corridor train, validate and test, so that nothing is seen twice."""
         from avalanche_assets.assets.common import markdown_table
         from avalanche_assets.detectors.split import separating_gap, shared_windows, split_samples
-        from avalanche_assets.patches.loading import positive_pairs
+        from avalanche_assets.patches.pairs import positive_pairs
 
         catalogue, settings, layout = pipeline.catalogue, pipeline.settings, pipeline.layout
         previous = {
@@ -113,7 +113,8 @@ def training_assets(
         from avalanche_assets.detectors.learning import train_detector
         from avalanche_assets.detectors.split import dates_of
         from avalanche_assets.detectors.vae import Vae
-        from avalanche_assets.patches.loading import load_samples, paired_dates
+        from avalanche_assets.patches.loading import load_samples
+        from avalanche_assets.patches.pairs import paired_dates
         from avalanche_assets.reporting.learning_figures import (
             label_counts,
             reconstruction_figure,
