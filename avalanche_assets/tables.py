@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pyarrow as pa
@@ -294,9 +295,17 @@ def _signed(schema: pa.Schema) -> pa.Schema:
     return schema.with_metadata({**(schema.metadata or {}), CODE_VERSION: _code_version().encode()})
 
 
-def _row_group(schema: pa.Schema) -> int | None:
-    """Rows of a row group: few where they are patches, else what pyarrow takes."""
-    return PATCHES_PER_GROUP if any(field.type == PATCH for field in schema) else None
+def _parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How a table is laid out. Patches neither repeat nor have bounds worth knowing: four times faster."""
+    plain = [field.name for field in schema if not isinstance(field.type, pa.FixedShapeTensorType)]
+    options: dict[str, Any] = {"compression": "zstd", "write_statistics": True}
+    if len(plain) == len(schema):
+        return options
+    return options | {
+        "row_group_size": PATCHES_PER_GROUP,
+        "use_dictionary": plain,
+        "write_statistics": plain,
+    }
 
 
 def _check_partition(days: Collection[date], path: Path) -> None:
@@ -317,7 +326,7 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
         _check_partition(table[PARTITION].to_pylist(), path)
     ordered = table.select(_stored(schema, path).names).cast(_signed(_stored(schema, path)))
     with atomic_path(path) as temporary:
-        pq.write_table(ordered, temporary, _row_group(schema), compression="zstd", write_statistics=True)
+        pq.write_table(ordered, temporary, **_parquet_options(ordered.schema))
 
 
 def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import scene
+from benchmarks import patches, scene
 
 GB = 1e9
 
@@ -95,6 +95,15 @@ CLAIMS = [
     Claim("download of 500 MB from this machine vs curl", "download", "curl", "single", 1.25, "wall"),
     Claim("... with MD5, vs curl, which has none", "download_md5", "curl", "single", 0, "wall"),
     Claim("... with MD5, vs curl and then md5sum", "download_md5", "curl_md5sum", "single", 1, "wall"),
+    Claim(
+        "slope and aspect of 5000 x 5000 cells vs gdaldem",
+        "slope_aspect",
+        "gdaldem",
+        "single",
+        0.66,
+        "wall",
+        1,
+    ),
 ]
 
 
@@ -126,6 +135,8 @@ def main() -> None:
     for claim in CLAIMS:
         table.add_row(*_row(claim, options.folder / f"{claim.scene}.json", options.repeat))
     console.print(table)
+    for line in patches.report(lambda task: _measure(task, options.folder / "single.json")):
+        console.print(line)
     geometry = _measure("track_geometry", options.folder / "acquisition.json")
     if geometry:
         cells = geometry.pixels / 1e6

@@ -24,12 +24,15 @@ from avalanche_assets.sentinel1.mosaic import sigma0_tiles
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.sentinel1.slices import SliceStack
+from benchmarks.patches import cut_date, gdaldem, slope_aspect, stream, stream_npy, stream_zarr
 from benchmarks.scene import Scene
 from benchmarks.transfer import curl, curl_md5sum, download, download_md5
 
 Work = Callable[[], int]
 
-__all__ = ["curl", "curl_md5sum", "download", "download_md5"]  # Tasks are found by name in this module.
+__all__ = ["curl", "curl_md5sum", "download", "download_md5"]
+__all__ += ["cut_date", "gdaldem", "slope_aspect", "stream", "stream_npy", "stream_zarr"]
+# Tasks are found by name in this module.
 
 ROWS = 512
 WINDOW = 5000

@@ -113,7 +113,7 @@ def training_assets(
         from avalanche_assets.detectors.learning import train_detector
         from avalanche_assets.detectors.split import dates_of
         from avalanche_assets.detectors.vae import Vae
-        from avalanche_assets.patches.loading import load_samples
+        from avalanche_assets.patches.correction import load_as_set
         from avalanche_assets.patches.pairs import paired_dates
         from avalanche_assets.reporting.learning_figures import (
             label_counts,
@@ -126,7 +126,7 @@ def training_assets(
         split = read_table(layout.training_split, TRAINING_SPLIT)
         wanted = dates_of(split, "train", "validation")
         days = paired_dates(layout, pipeline.catalogue, wanted)
-        loaded = load_samples(layout, pipeline.catalogue, days, detection=settings.detection)
+        loaded = load_as_set(settings, pipeline.catalogue, days)
         summary = train_detector(
             "vae", loaded, split, settings.learning, layout.model("vae"), context.log.info
         )
@@ -253,6 +253,7 @@ def decision_assets(
     )
     def evaluation(pipeline: Pipeline) -> dg.MaterializeResult:
         """Every detector on the test dates, as in the paper's Table 1: all massifs and Haute-Maurienne."""
+        from avalanche_assets.detectors.correction_comparison import compare_scene_correction
         from avalanche_assets.detectors.metrics import evaluation_table
         from avalanche_assets.detectors.scored import scored_labels
         from avalanche_assets.reporting.evaluation_text import evaluation_markdown
@@ -263,12 +264,17 @@ def decision_assets(
         massifs = corridors["massif_id"].reindex(test.corridor_ids).to_numpy()
         table = evaluation_table(test.scores, test.states, massifs, read_table(layout.thresholds, THRESHOLDS))
         write_table(layout.evaluation, table, EVALUATION)
+        settings = pipeline.settings
+        compared = compare_scene_correction(layout, pipeline.catalogue, settings.detection)
         return dg.MaterializeResult(
             metadata=table_metadata(layout.evaluation, table.num_rows, EVALUATION)
             | {
-                "data": "simulated" if pipeline.settings.simulated else "real",
+                "data": "simulated" if settings.simulated else "real",
                 "dates left out": [str(day) for day in test.left_out],
                 "table": dg.MetadataValue.md(evaluation_markdown(table)),
+                "split": f"by {settings.learning.split_by}, {sha256(layout.training_split)[:16]}",
+                "scene correction": settings.backscatter.scene_correction,
+                "scene correction compared": dg.MetadataValue.md(evaluation_markdown(compared)),
             },
             data_version=data_version(sha256(layout.evaluation)),
         )

@@ -1,6 +1,6 @@
 """Taking the level of a whole scene out of patches, elevation band by elevation band."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.layout import DataLayout
-from avalanche_assets.patches.loading import LoadedSamples
+from avalanche_assets.patches.loading import LoadedSamples, load_samples
 from avalanche_assets.patches.scene_level import SceneLevels
+from avalanche_assets.settings import Settings
 from avalanche_assets.tables import PATCH_SIZE, SCENE_LEVELS, read_table
 
 AT_ONCE = 512
@@ -70,3 +71,20 @@ def elevation_of(
     if "elevation" in terrain:
         return terrain["elevation"][corridors].astype(np.float32)
     return np.full((len(corridors), PATCH_SIZE, PATCH_SIZE), np.nan, np.float32)
+
+
+def load_as_set(
+    settings: Settings,
+    catalogue: AcquisitionCatalogue,
+    dates: Sequence[date | str],
+    corridors: Collection[str] | None = None,
+) -> LoadedSamples:
+    """Samples as the settings want detectors to see them, see `load_samples`.
+
+    Raises:
+        TableError: A table is missing or damaged.
+    """
+    loaded = load_samples(settings.layout, catalogue, dates, corridors, settings.detection)
+    if settings.backscatter.scene_correction == "none":
+        return loaded
+    return without_scene_level(loaded, settings.layout, catalogue)
