@@ -44,7 +44,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
         corridors = corridors_asset(None)
         sigma0 = sigma0_from_rasters(partitions, acquisition)
         reference, star = reference_assets(partitions, sigma0)
-        patches = corridor_patches_asset(partitions, star, corridors, None)
+        patches = corridor_patches_asset(partitions, star, corridors, None, None)
         scores = anomaly_scores_asset(partitions, patches, baseline, None, None)
         return [found, acquisition, corridors, sigma0, reference, star, patches, baseline, scores]
 
@@ -62,9 +62,9 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
         sigma0 = sigma0_from_rasters(partitions, acquisition)
     reference, star = reference_assets(partitions, sigma0)
     terrain_patches = terrain_patches_asset(dem, slope_aspect, corridors, geometry)
-    patches = corridor_patches_asset(partitions, star, corridors, geometry)
+    patches = corridor_patches_asset(partitions, star, corridors, geometry, dem)
     labels = corridor_labels_asset(partitions, corridors, events)
-    split, vae = training_assets(partitions, found, terrain_patches, patches, labels)
+    split, vae = training_assets(partitions, found, corridors, terrain_patches, patches, labels)
     scores = anomaly_scores_asset(partitions, patches, baseline, terrain_patches, vae)
     thresholds, evaluation = decision_assets(partitions, split, scores, labels)
     return [

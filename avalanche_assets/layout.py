@@ -93,6 +93,10 @@ class DataLayout:
         folder = self.root / "patches" / "corridor_patches" / _partition(acquisition_date)
         return folder / "part.parquet"
 
+    def scene_levels(self, acquisition_date: date | str) -> Path:
+        folder = self.root / "patches" / "scene_levels" / _partition(acquisition_date)
+        return folder / "part.parquet"
+
     def corridor_labels(self, acquisition_date: date | str) -> Path:
         folder = self.root / "patches" / "corridor_labels" / _partition(acquisition_date)
         return folder / "part.parquet"

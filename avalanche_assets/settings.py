@@ -248,6 +248,7 @@ class BackscatterSettings(_Section):
     terrain_flattening: bool = False
     wet_snow_db: float = -3.0
     drift_warning_db: float = 2.0
+    scene_correction: Literal["none", "elevation_bands"] = "none"
 
 
 class LearningSettings(_Section):
@@ -257,6 +258,9 @@ class LearningSettings(_Section):
     test_dates: int = Field(3, ge=1)
     validation_dates: int = Field(2, ge=1)
     gap_dates: int = Field(1, ge=0)
+    split_by: Literal["date", "massif", "both"] = "date"
+    test_massifs: int = Field(4, ge=1)
+    validation_massifs: int = Field(3, ge=1)
     base_channels: int = Field(64, ge=4)
     latent_size: int = Field(300, ge=1)
     kl_weight: float = Field(0.1, ge=0)

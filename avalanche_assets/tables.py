@@ -4,9 +4,12 @@ Units and meaning travel as Arrow field metadata, so that a reader of the Parque
 this package. Patch columns are Arrow fixed-shape tensors (float16, 64 x 64), NaN where there is no value.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pyarrow as pa
@@ -18,6 +21,10 @@ from avalanche_assets.files import atomic_path
 PATCH_SIZE = 64
 PATCH = pa.fixed_shape_tensor(pa.float16(), (PATCH_SIZE, PATCH_SIZE))
 TIME = pa.timestamp("us", tz="UTC")
+PATCHES_PER_GROUP = 256
+"""Patches of a Parquet row group: 2 MB a channel, what a reader takes at a time."""
+CODE_VERSION = b"avalanche_assets.version"
+"""Key of the file metadata that says which code wrote a table."""
 
 
 def column(name: str, kind: pa.DataType, meaning: str, unit: str = "1") -> pa.Field:
@@ -71,8 +78,18 @@ TERRAIN_PATCHES = pa.schema(
         column("local_incidence", PATCH, "angle between look and surface normal", "deg"),
         column("visible", PATCH, "1 visible, 0 layover or shadow"),
         column("inside", PATCH, "1 inside the corridor polygon, else 0"),
+        column("pixel_m", pa.float32(), "side of a pixel", "m"),
+        column(
+            "look_azimuth_deg",
+            pa.float32(),
+            "direction in which the radar looks at the deposit point, clockwise from north; null unknown",
+            "deg",
+        ),
+        column("top_east_m", pa.float32(), "highest pixel of the corridor, east of the deposit point", "m"),
+        column("top_north_m", pa.float32(), "the same, north of it; null without heights", "m"),
     ]
 )
+"""One row a corridor, ordered by massif and corridor."""
 
 CORRIDOR_PATCHES = pa.schema(
     [
@@ -85,10 +102,23 @@ CORRIDOR_PATCHES = pa.schema(
         column(
             "wet_snow_fraction",
             pa.float32(),
-            "share of valid pixels with local mean VV* below -3 dB, 0..1",
+            "share of valid pixels with local mean VV* below backscatter.wet_snow_db, 0..1; a drop of the "
+            "whole scene is taken out first",
         ),
     ]
 )
+"""One row a corridor, ordered by massif and corridor."""
+
+SCENE_LEVELS = pa.schema(
+    [
+        ACQUISITION_DATE,
+        column("elevation_m", pa.float32(), "middle of the elevation band, null for all heights", "m"),
+        column("vv_star", pa.float32(), "median VV* of the band, null with too few pixels", "dB"),
+        column("vh_star", pa.float32(), "median VH* of the band", "dB"),
+        column("pixels", pa.int64(), "visible pixels with a value"),
+    ]
+)
+"""The level of a whole scene: what moves all of it is no avalanche."""
 
 LABEL_STATES = ("positive", "ambiguous", "negative", "unobserved")
 """State of one label window, in order of precedence where a corridor has several events."""
@@ -107,6 +137,7 @@ CORRIDOR_LABELS = pa.schema(
 TRAINING_SPLIT = pa.schema(
     [
         ACQUISITION_DATE,
+        CORRIDOR_ID,
         column("role", pa.string(), "train, validation, test, or gap (not used)"),
     ]
 )
@@ -230,20 +261,56 @@ def _stored(schema: pa.Schema, path: Path) -> pa.Schema:
     return pa.schema([field for field in schema if field.name != PARTITION], schema.metadata)
 
 
-def _check(found: pa.Schema, expected: pa.Schema, path: Path, *, extra: bool = False) -> None:
+def _code_version() -> str:
+    try:
+        return version("avalanche-assets")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _origin(found: pa.Schema) -> str:
+    """Who wrote a stored table, where its schema differs from what this code expects."""
+    stored = (found.metadata or {}).get(CODE_VERSION)
+    writer = f"version {stored.decode()}" if stored else "a version before 0.1.0 that left no name"
+    return (
+        f"; written by {writer} of the code, this is {_code_version()}; materialise the asset that writes it"
+    )
+
+
+def _check(
+    found: pa.Schema, expected: pa.Schema, path: Path, *, extra: bool = False, stored: bool = False
+) -> None:
+    """Compares schemas; `stored` says that `found` is a file's, so that the message names its writer."""
+    origin = f"{_origin(found)} again" if stored else ""
     for field in expected:
         index = found.get_field_index(field.name)
         if index < 0:
-            raise TableError(
-                f"{path}: column {field.name!r} is missing; materialise the asset that writes it again"
-            )
+            raise TableError(f"{path}: column {field.name!r} is missing{origin}")
         if not found.field(index).type.equals(field.type):
             raise TableError(
-                f"{path}: column {field.name!r} is {found.field(index).type}, expected {field.type}"
+                f"{path}: column {field.name!r} is {found.field(index).type}, expected {field.type}{origin}"
             )
     unknown = sorted(set(found.names) - set(expected.names))
     if unknown and not extra:
-        raise TableError(f"{path}: columns {unknown} are not in the table's schema")
+        raise TableError(f"{path}: columns {unknown} are not in the table's schema{origin}")
+
+
+def _signed(schema: pa.Schema) -> pa.Schema:
+    """The schema with the version of this code in its metadata."""
+    return schema.with_metadata({**(schema.metadata or {}), CODE_VERSION: _code_version().encode()})
+
+
+def _parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How a table is laid out. Patches neither repeat nor have bounds worth knowing: four times faster."""
+    plain = [field.name for field in schema if not isinstance(field.type, pa.FixedShapeTensorType)]
+    options: dict[str, Any] = {"compression": "zstd", "write_statistics": True}
+    if len(plain) == len(schema):
+        return options
+    return options | {
+        "row_group_size": PATCHES_PER_GROUP,
+        "use_dictionary": plain,
+        "write_statistics": plain,
+    }
 
 
 def _check_partition(days: Collection[date], path: Path) -> None:
@@ -262,9 +329,9 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     _check(table.schema, schema, path)
     if PARTITION in schema.names:
         _check_partition(table[PARTITION].to_pylist(), path)
-    ordered = table.select(_stored(schema, path).names).cast(_stored(schema, path))
+    ordered = table.select(_stored(schema, path).names).cast(_signed(_stored(schema, path)))
     with atomic_path(path) as temporary:
-        pq.write_table(ordered, temporary, compression="zstd", write_statistics=True)
+        pq.write_table(ordered, temporary, **_parquet_options(ordered.schema))
 
 
 def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
@@ -273,22 +340,34 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
     Raises:
         TableError: The file is missing, damaged or does not follow the schema.
     """
-    if not path.exists():
-        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
     wanted = list(columns) if columns is not None else schema.names
     stored = _stored(schema, path)
-    try:
-        file = pq.ParquetFile(path)
-        _check(file.schema_arrow, stored, path)
+    with open_table(path, schema) as file:
         table = file.read(columns=[name for name in wanted if name in stored.names])
+        rows = file.metadata.num_rows
+    if PARTITION in wanted and len(stored) < len(schema):
+        table = table.append_column(schema.field(PARTITION), pa.array([_partition(path)] * rows, pa.date32()))
+    # Who wrote the file is its own matter: tables of two versions of the code stay equal.
+    return table.select(wanted).replace_schema_metadata(schema.metadata)
+
+
+@contextmanager
+def open_table(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
+    """Opens a table that `write_table` wrote, checked against `schema`, to be read in row groups.
+
+    Raises:
+        TableError: The file is missing, damaged or does not follow the schema.
+    """
+    if not path.exists():
+        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
+    try:
+        with pq.ParquetFile(path) as file:
+            _check(file.schema_arrow, _stored(schema, path), path, stored=True)
+            yield file
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(
             f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
         ) from error
-    if PARTITION in wanted and len(stored) < len(schema):
-        day = pa.array([_partition(path)] * file.metadata.num_rows, pa.date32())
-        table = table.append_column(schema.field(PARTITION), day)
-    return table.select(wanted)
 
 
 def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> None:
@@ -317,7 +396,9 @@ def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> No
     with atomic_path(path) as temporary:
         ordered.to_parquet(temporary, schema_version="1.1.0", compression="zstd", index=False)
         file_metadata = pq.read_schema(temporary).metadata
-        arrow = arrow.replace_schema_metadata({b"geo": file_metadata[b"geo"]})
+        arrow = arrow.replace_schema_metadata(
+            {b"geo": file_metadata[b"geo"], CODE_VERSION: _code_version().encode()}
+        )
         pq.write_table(arrow, temporary, compression="zstd", write_statistics=True)
 
 
@@ -331,7 +412,7 @@ def read_geotable(path: Path, schema: pa.Schema) -> gpd.GeoDataFrame:
         raise TableError(f"{path}: table is missing; materialise the asset that writes it")
     stored = _stored(schema, path)
     try:
-        _check(pq.read_schema(path), stored, path, extra=True)
+        _check(pq.read_schema(path), stored, path, extra=True, stored=True)
         # Not by its path: the date in the folder's name would come back as a text column.
         with path.open("rb") as file:
             frame = gpd.read_parquet(file)

@@ -25,6 +25,7 @@ SPLIT = pa.table(
     {
         "role": ["train", "test"],
         "acquisition_date": pa.array([date(2018, 1, 4), date(2018, 3, 1)], pa.date32()),
+        "corridor_id": ["73040001", "73040001"],
     }
 )
 
@@ -105,7 +106,7 @@ def test_missing_damaged_and_foreign_files_are_named(tmp_path):
         read_table(damaged, TRAINING_SPLIT)
     foreign = tmp_path / "foreign.parquet"
     write_table(foreign, SPLIT, TRAINING_SPLIT)
-    with pytest.raises(TableError, match=r"foreign\.parquet: column 'corridor_id' is missing"):
+    with pytest.raises(TableError, match=r"foreign\.parquet: column 'previous_date' is missing"):
         read_table(foreign, ANOMALY_SCORES)
 
 
@@ -185,3 +186,38 @@ def test_row_of_another_date_than_its_folder_is_refused(tmp_path):
     table = pa.Table.from_pylist([rows], ANOMALY_SCORES)
     with pytest.raises(TableError, match="do not belong into this folder"):
         write_table(tmp_path / "acquisition_date=2018-01-09" / "part.parquet", table, ANOMALY_SCORES)
+
+
+def test_old_table_that_lacks_a_column_names_the_code_that_wrote_it(tmp_path, monkeypatch):
+    grown = SPLIT.schema.append(tables.column("reason", pa.string(), "why the role"))
+    monkeypatch.setattr(tables, "version", lambda name: "0.0.7")
+    write_table(tmp_path / "split.parquet", SPLIT, TRAINING_SPLIT)
+    write_geotable(tmp_path / "corridors.parquet", corridors(), CORRIDORS)
+    pq.write_table(SPLIT, tmp_path / "foreign.parquet")
+    monkeypatch.setattr(tables, "version", lambda name: "0.2.0")
+    told = r"column 'reason' is missing; written by version 0\.0\.7 of the code, this is 0\.2\.0; materialise"
+    with pytest.raises(TableError, match=rf"split\.parquet: {told}"):
+        read_table(tmp_path / "split.parquet", grown)
+    with pytest.raises(TableError, match=rf"corridors\.parquet: {told}"):
+        read_geotable(tmp_path / "corridors.parquet", pa.schema([*CORRIDORS, grown.field("reason")]))
+    with pytest.raises(TableError, match=r"written by a version before 0\.1\.0 that left no name"):
+        read_table(tmp_path / "foreign.parquet", grown)
+
+
+def test_tables_of_two_code_versions_are_equal(tmp_path, monkeypatch):
+    for number in ("1", "2"):
+        monkeypatch.setattr(tables, "version", lambda name, number=number: number)
+        write_table(tmp_path / number, SPLIT, TRAINING_SPLIT)
+        assert pq.read_schema(tmp_path / number).metadata[tables.CODE_VERSION] == number.encode()
+    assert read_table(tmp_path / "1", TRAINING_SPLIT).equals(
+        read_table(tmp_path / "2", TRAINING_SPLIT), check_metadata=True
+    )
+
+
+def test_patches_lie_in_row_groups_of_256_and_other_tables_in_one(tmp_path):
+    many = pa.concat_tables([patches()] * 200)
+    write_table(tmp_path / "many.parquet", many, CORRIDOR_PATCHES)
+    with tables.open_table(tmp_path / "many.parquet", CORRIDOR_PATCHES) as file:
+        assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [256, 256, 88]
+    write_table(tmp_path / "split.parquet", pa.concat_tables([SPLIT] * 200), TRAINING_SPLIT)
+    assert pq.ParquetFile(tmp_path / "split.parquet").num_row_groups == 1

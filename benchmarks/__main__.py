@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avalanche_assets.machine import usable_cores
-from benchmarks import scene
+from benchmarks import patches, scene
 
 GB = 1e9
 
@@ -110,6 +110,15 @@ CLAIMS = [
     Claim(
         "100,000 events checked vs reading them with pandas", "events", "events_pandas", "single", 3, "wall"
     ),
+    Claim(
+        "slope and aspect of 5000 x 5000 cells vs gdaldem",
+        "slope_aspect",
+        "gdaldem",
+        "single",
+        0.66,
+        "wall",
+        1,
+    ),
 ]
 
 
@@ -150,6 +159,8 @@ def main() -> None:
         "Ours works on all cores, reading and the peers on one: times need as many free cores as the machine "
         "has; CPU seconds hold on a busy one too."
     )
+    for line in patches.report(lambda task: _measure(task, options.folder / "single.json")):
+        console.print(line)
     geometry = _measure("track_geometry", options.folder / "acquisition.json")
     if geometry:
         cells = geometry.pixels / 1e6

@@ -26,19 +26,15 @@ from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.sentinel1.slices import SliceStack
 from benchmarks.inventory import events, events_pandas
+from benchmarks.patches import cut_date, gdaldem, slope_aspect, stream, stream_npy, stream_zarr
 from benchmarks.scene import Scene
 from benchmarks.transfer import curl, curl_md5sum, download, download_md5
 
 Work = Callable[[], int]
 
-__all__ = [
-    "curl",
-    "curl_md5sum",
-    "download",
-    "download_md5",
-    "events",
-    "events_pandas",
-]  # Tasks are found by name in this module.
+__all__ = ["curl", "curl_md5sum", "download", "download_md5", "events", "events_pandas"]
+__all__ += ["cut_date", "gdaldem", "slope_aspect", "stream", "stream_npy", "stream_zarr"]
+# Tasks are found by name in this module.
 
 ROWS = 512
 WINDOW = 5000

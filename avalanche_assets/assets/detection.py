@@ -55,19 +55,22 @@ def anomaly_scores_asset(
         from avalanche_assets.backscatter.star import scene_change_db
         from avalanche_assets.detection.scoring import score_table
         from avalanche_assets.detectors.base import model_name
+        from avalanche_assets.patches.correction import load_as_set
         from avalanche_assets.patches.loading import load_samples
 
         day, layout, settings = context.partition_key, pipeline.layout, pipeline.settings
         acquisition, previous = pipeline.catalogue.get(day), pipeline.catalogue.previous(day)
-        loaded = load_samples(layout, pipeline.catalogue, [day], detection=settings.detection)
+        raw = load_samples(layout, pipeline.catalogue, [day], detection=settings.detection)
+        # The check below looks at the scene as it is.
+        vv = raw.samples.channel("vv_star"), raw.samples.channel("vv_star_old")
+        change, limit = scene_change_db(*vv), settings.backscatter.drift_warning_db
+        loaded = load_as_set(settings, pipeline.catalogue, [day])
         corridors = read_geotable(layout.corridors, CORRIDORS)
         folders = {name: layout.model(model_name(name)) for name in names}
         table = score_table(loaded, corridors, analysis_grid(pipeline), folders, acquisition, previous)
         path = layout.anomaly_scores(day)
         write_table(path, table, ANOMALY_SCORES)
 
-        vv = loaded.samples.channel("vv_star"), loaded.samples.channel("vv_star_old")
-        change, limit = scene_change_db(*vv), settings.backscatter.drift_warning_db
         reasons = table.to_pandas().drop_duplicates("corridor_id")["reason"].dropna()
         metadata = table_metadata(path, table.num_rows, ANOMALY_SCORES) | {
             "previous acquisition": str(previous.date) if previous else "none",

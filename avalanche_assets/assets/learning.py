@@ -11,6 +11,8 @@ from avalanche_assets.resources.pipeline import Pipeline
 from avalanche_assets.tables import (
     CORRIDORS,
     EVALUATION,
+    LABEL_WINDOWS,
+    PATCH_SIZE,
     THRESHOLDS,
     TRAINING_SPLIT,
     read_geotable,
@@ -24,6 +26,7 @@ GROUP = "learning"
 def training_assets(
     partitions: Partitions,
     acquisition_catalogue: dg.AssetsDefinition,
+    corridors: dg.AssetsDefinition,
     terrain_patches: dg.AssetsDefinition,
     corridor_patches: dg.AssetsDefinition,
     corridor_labels: dg.AssetsDefinition,
@@ -34,28 +37,60 @@ def training_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
-        code_version="1",
-        deps=[after(acquisition_catalogue)],
+        code_version="2",
+        deps=[
+            after(acquisition_catalogue),
+            after(corridors),
+            after(corridor_labels, partitions.learning_dates),
+        ],
     )
     def training_split(pipeline: Pipeline) -> dg.MaterializeResult:
-        """Which dates train, validate and test; whole dates, with unused ones between the roles."""
+        """Which pairs of date and corridor train, validate and test, so that nothing is seen twice."""
         from avalanche_assets.assets.common import markdown_table
-        from avalanche_assets.detectors.split import date_split
+        from avalanche_assets.detectors.split import separating_gap, shared_windows, split_samples
+        from avalanche_assets.patches.pairs import positive_pairs
 
-        catalogue, settings = pipeline.catalogue, pipeline.settings.learning
-        days = [
-            catalogue.get(day).date
-            for day in catalogue.dates("winter", settings.season)
-            if catalogue.previous(day)
-        ]
-        table = date_split(days, settings)
-        path = pipeline.layout.training_split
+        catalogue, settings, layout = pipeline.catalogue, pipeline.settings, pipeline.layout
+        previous = {
+            catalogue.get(day).date: before.date
+            for day in catalogue.dates("winter", settings.learning.season)
+            if (before := catalogue.previous(day))
+        }
+        days, recent_days = list(previous), settings.inventory.recent_days
+        window = settings.detection.label_window
+        gap = separating_gap(days, settings.learning.gap_dates, window, recent_days)
+        positives = positive_pairs(layout, days, window)
+        patch_m = float(PATCH_SIZE * settings.grid.resolution_m)
+        known = read_geotable(layout.corridors, CORRIDORS)
+        table = split_samples(days, known, positives, settings.learning, gap, patch_m)
+        path = layout.training_split
         write_table(path, table, TRAINING_SPLIT)
-        rows = table.to_pylist()
+        rows = table.to_pandas().merge(positives.assign(positive=1), how="left")
+        counts = rows.groupby("role").agg({"positive": "sum", "corridor_id": "count"})
+        by_date = rows.pivot_table(
+            index="acquisition_date", columns="role", values="corridor_id", aggfunc="count", fill_value=0
+        )
         return dg.MaterializeResult(
-            metadata=table_metadata(path, len(rows), TRAINING_SPLIT)
-            | {"split": markdown_table(["date", "role"], [row.values() for row in rows])},
-            data_version=data_version(rows),
+            metadata=table_metadata(path, table.num_rows, TRAINING_SPLIT)
+            | {
+                "split by": settings.learning.split_by,
+                "unused dates between roles": gap,
+                "roles": markdown_table(
+                    ["role", f"positives ({window})", "pairs"],
+                    [(role, int(row.iloc[0]), int(row.iloc[1])) for role, row in counts.iterrows()],
+                ),
+                "split": markdown_table(
+                    ["date", *by_date.columns],
+                    [(day, *row) for day, row in zip(by_date.index, by_date.to_numpy(), strict=True)],
+                ),
+            }
+            | {
+                f"pairs that share a window {name} across roles": shared_windows(
+                    table, previous, name, recent_days
+                )
+                for name in LABEL_WINDOWS
+            },
+            data_version=data_version(sha256(path)),
         )
 
     @dg.asset(
@@ -76,8 +111,10 @@ def training_assets(
         import numpy as np
 
         from avalanche_assets.detectors.learning import train_detector
+        from avalanche_assets.detectors.split import dates_of
         from avalanche_assets.detectors.vae import Vae
-        from avalanche_assets.patches.loading import load_samples, paired_dates
+        from avalanche_assets.patches.correction import load_as_set
+        from avalanche_assets.patches.pairs import paired_dates
         from avalanche_assets.reporting.learning_figures import (
             label_counts,
             reconstruction_figure,
@@ -87,11 +124,9 @@ def training_assets(
 
         layout, settings = pipeline.layout, pipeline.settings
         split = read_table(layout.training_split, TRAINING_SPLIT)
-        wanted = [
-            row["acquisition_date"] for row in split.to_pylist() if row["role"] in ("train", "validation")
-        ]
+        wanted = dates_of(split, "train", "validation")
         days = paired_dates(layout, pipeline.catalogue, wanted)
-        loaded = load_samples(layout, pipeline.catalogue, days, detection=settings.detection)
+        loaded = load_as_set(settings, pipeline.catalogue, days)
         summary = train_detector(
             "vae", loaded, split, settings.learning, layout.model("vae"), context.log.info
         )
@@ -218,6 +253,7 @@ def decision_assets(
     )
     def evaluation(pipeline: Pipeline) -> dg.MaterializeResult:
         """Every detector on the test dates, as in the paper's Table 1: all massifs and Haute-Maurienne."""
+        from avalanche_assets.detectors.correction_comparison import compare_scene_correction
         from avalanche_assets.detectors.metrics import evaluation_table
         from avalanche_assets.detectors.scored import scored_labels
         from avalanche_assets.reporting.evaluation_text import evaluation_markdown
@@ -228,12 +264,17 @@ def decision_assets(
         massifs = corridors["massif_id"].reindex(test.corridor_ids).to_numpy()
         table = evaluation_table(test.scores, test.states, massifs, read_table(layout.thresholds, THRESHOLDS))
         write_table(layout.evaluation, table, EVALUATION)
+        settings = pipeline.settings
+        compared = compare_scene_correction(layout, pipeline.catalogue, settings.detection)
         return dg.MaterializeResult(
             metadata=table_metadata(layout.evaluation, table.num_rows, EVALUATION)
             | {
-                "data": "simulated" if pipeline.settings.simulated else "real",
+                "data": "simulated" if settings.simulated else "real",
                 "dates left out": [str(day) for day in test.left_out],
                 "table": dg.MetadataValue.md(evaluation_markdown(table)),
+                "split": f"by {settings.learning.split_by}, {sha256(layout.training_split)[:16]}",
+                "scene correction": settings.backscatter.scene_correction,
+                "scene correction compared": dg.MetadataValue.md(evaluation_markdown(compared)),
             },
             data_version=data_version(sha256(layout.evaluation)),
         )

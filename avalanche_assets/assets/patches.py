@@ -1,5 +1,7 @@
 """Patches: terrain once per corridor, VV*/VH* and labels per date."""
 
+from typing import Any
+
 import dagster as dg
 
 from avalanche_assets.assets.common import (
@@ -7,18 +9,21 @@ from avalanche_assets.assets.common import (
     after,
     data_version,
     interval_costs_table,
+    markdown_table,
     note,
     picture,
     table_metadata,
 )
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.files import sha256
+from avalanche_assets.grid import Window
 from avalanche_assets.resources.pipeline import Pipeline
 from avalanche_assets.tables import (
     AVALANCHE_EVENTS,
     CORRIDOR_LABELS,
     CORRIDOR_PATCHES,
     CORRIDORS,
+    SCENE_LEVELS,
     TERRAIN_PATCHES,
     read_geotable,
     read_table,
@@ -42,7 +47,7 @@ def terrain_patches_asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
-        code_version="1",
+        code_version="2",
         deps=[after(asset) for asset in (dem, slope_aspect, corridors, track_geometry) if asset is not None],
     )
     def terrain_patches(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
@@ -52,24 +57,25 @@ def terrain_patches_asset(
         from avalanche_assets.backscatter.coverage import patch_holes
         from avalanche_assets.patches.cutting import cut_terrain_patches
         from avalanche_assets.rasters import read_bands, read_grid
-        from avalanche_assets.sentinel1.visibility import unobstructed
 
         layout, grid = pipeline.layout, read_grid(pipeline.layout.dem)
-        bands = {**read_bands(layout.dem), **read_bands(layout.slope_aspect)}
-        if track_geometry is not None:
-            geometry = read_bands(layout.track_geometry, ["local_incidence", "visibility"])
-            bands["local_incidence"] = geometry["local_incidence"]
-            bands["visible"] = unobstructed(geometry["visibility"]).astype(np.float32)
-        else:
-            bands["local_incidence"] = np.full(grid.shape, np.nan, np.float32)
-            bands["visible"] = np.ones(grid.shape, np.float32)
+        heights = read_bands(layout.dem)["elevation"]
         corridors_table = read_geotable(layout.corridors, CORRIDORS)
-        table = cut_terrain_patches(corridors_table, grid, bands)
+
+        def read(window: Window) -> dict[str, Any]:
+            bands = read_bands(layout.slope_aspect, None, window)
+            bands["visible"] = _visible(pipeline, window, track_geometry)
+            if track_geometry is None:
+                return {**bands, "local_incidence": np.full(bands["slope"].shape, np.nan, np.float32)}
+            return {**bands, **read_bands(layout.track_geometry, ["local_incidence"], window)}
+
+        looks = None if track_geometry is None else _looks(pipeline, corridors_table, grid.crs)
+        table = cut_terrain_patches(corridors_table, grid, heights, read, looks)
         write_table(layout.terrain_patches, table, TERRAIN_PATCHES)
         metadata = table_metadata(layout.terrain_patches, table.num_rows, TERRAIN_PATCHES)
         terrain = pipeline.settings.terrain
         model = (terrain and terrain.dem) or layout.glo30_tiles
-        if terrain and (holes := patch_holes(corridors_table, grid, bands["elevation"], model)):
+        if terrain and (holes := patch_holes(corridors_table, grid, heights, model)):
             context.log.warning(holes)
             metadata["holes of the elevation model"] = holes
         return dg.MaterializeResult(
@@ -80,22 +86,48 @@ def terrain_patches_asset(
     return terrain_patches
 
 
+def _visible(pipeline: Pipeline, window: Window, track_geometry: dg.AssetsDefinition | None) -> Any:
+    """Neither layover nor shadow, in a window; without track geometry everything counts as visible."""
+    import numpy as np
+
+    from avalanche_assets.rasters import read_bands
+    from avalanche_assets.sentinel1.visibility import unobstructed
+
+    if track_geometry is None:
+        return np.ones((window.height, window.width), bool)
+    return unobstructed(read_bands(pipeline.layout.track_geometry, ["visibility"], window)["visibility"])
+
+
+def _looks(pipeline: Pipeline, corridors: Any, crs: str) -> Any:
+    """Directions of look at the deposit points, from the orbit that the track geometry was computed with."""
+    from avalanche_assets.rasters import read_tags
+    from avalanche_assets.sentinel1.look import look_azimuth_deg
+    from avalanche_assets.sentinel1.orbit import Orbit
+
+    day = read_tags(pipeline.layout.track_geometry)["orbit_date"]
+    orbit = Orbit.from_json(pipeline.layout.orbit_files(day).read_text(encoding="utf-8"))
+    columns = ("deposit_x", "deposit_y", "deposit_elevation_m")
+    x, y, height = (corridors[name].to_numpy("float64") for name in columns)
+    return look_azimuth_deg(orbit, x, y, height, crs)
+
+
 def corridor_patches_asset(
     partitions: Partitions,
     vv_vh_star: dg.AssetsDefinition,
     corridors: dg.AssetsDefinition,
     track_geometry: dg.AssetsDefinition | None,
+    dem: dg.AssetsDefinition | None,
 ) -> dg.AssetsDefinition:
-    """`corridor_patches`, with visibility where there is terrain."""
+    """`corridor_patches`, with visibility and heights where there is terrain."""
 
     @dg.asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.winter_dates,
         deps=[
-            *(after(asset) for asset in (vv_vh_star, corridors, track_geometry) if asset is not None),
+            *(after(asset) for asset in (vv_vh_star, corridors, track_geometry, dem) if asset is not None),
             partitions.its_products,
         ],
     )
@@ -111,23 +143,26 @@ def corridor_patches_asset(
         from avalanche_assets.rasters import read_bands, read_grid
         from avalanche_assets.reporting.learning_figures import patch_sheet
         from avalanche_assets.reporting.style import png
-        from avalanche_assets.sentinel1.visibility import unobstructed
 
-        day, layout = context.partition_key, pipeline.layout
-        star, grid = read_bands(layout.vv_vh_star(day)), read_grid(layout.vv_vh_star(day))
-        visible = np.ones(grid.shape, bool)
-        if track_geometry is not None:
-            visible = unobstructed(read_bands(layout.track_geometry, ["visibility"])["visibility"])
-        table = cut_corridor_patches(
+        day, layout, settings = context.partition_key, pipeline.layout, pipeline.settings
+        star, current = layout.vv_vh_star(day), pipeline.catalogue.get(day).date
+
+        def read(window: Window) -> dict[str, Any]:
+            bands: dict[str, Any] = {**read_bands(star, ["vv_star", "vh_star"], window)}
+            bands["visible"] = _visible(pipeline, window, track_geometry)
+            if settings.terrain is None:
+                return {**bands, "elevation": np.full(bands["visible"].shape, np.nan, np.float32)}
+            return {**bands, **read_bands(layout.dem, ["elevation"], window)}
+
+        table, levels = cut_corridor_patches(
             read_geotable(layout.corridors, CORRIDORS),
-            grid,
-            pipeline.catalogue.get(day).date,
-            star["vv_star"],
-            star["vh_star"],
-            visible,
-            pipeline.settings.backscatter.wet_snow_db,
+            read_grid(star),
+            current,
+            read,
+            settings.backscatter.wet_snow_db,
         )
         path = layout.corridor_patches(day)
+        write_table(layout.scene_levels(day), levels.to_table(current), SCENE_LEVELS)
         write_table(path, table, CORRIDOR_PATCHES)
         names = table["corridor_id"].to_pylist()[:SHOWN]
         shown = table["vv_star"].combine_chunks().to_numpy_ndarray()[:SHOWN]
@@ -135,8 +170,14 @@ def corridor_patches_asset(
         return dg.MaterializeResult(
             metadata=table_metadata(path, table.num_rows, CORRIDOR_PATCHES)
             | {f"mean {name}": pc.mean(table[name]).as_py() for name in fractions}
+            | {
+                "level by elevation": markdown_table(
+                    ["elevation (m)", "VV* (dB)", "VH* (dB)", "pixels"],
+                    [list(row.values())[1:] for row in levels.to_table(current).to_pylist()],
+                )
+            }
             | {"first patches": picture(png(patch_sheet(shown, names, "VV*", note(pipeline, day))))},
-            data_version=data_version(sha256(path)),
+            data_version=data_version(sha256(path), sha256(layout.scene_levels(day))),
         )
 
     return corridor_patches

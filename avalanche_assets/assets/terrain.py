@@ -55,22 +55,20 @@ def terrain_assets() -> list[dg.AssetsDefinition]:
         """Horn slope and aspect of the elevation model, in degrees."""
         import numpy as np
 
-        from avalanche_assets.rasters import read_bands, read_grid, write_cog
+        from avalanche_assets.rasters import read_bands, read_grid
         from avalanche_assets.reporting.figures import slope_map
         from avalanche_assets.reporting.style import png
-        from avalanche_assets.terrain.slope import horn_slope_aspect
+        from avalanche_assets.terrain.slope import write_slope_aspect
 
-        grid = read_grid(pipeline.layout.dem)
-        heights = read_bands(pipeline.layout.dem)["elevation"]
-        slope, aspect = horn_slope_aspect(heights, grid.resolution)
         path = pipeline.layout.slope_aspect
-        write_cog(path, {"slope": slope, "aspect": aspect}, grid, {"slope": "deg", "aspect": "deg"})
+        write_slope_aspect(pipeline.layout.dem, path)
+        slope = read_bands(path, ["slope"])["slope"]
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(path),
                 "median slope (deg)": rounded(np.nanmedian(slope)),
                 "28 to 55 deg (share)": rounded(np.nanmean((slope >= 28) & (slope <= 55))),
-                "slope": picture(png(slope_map(slope, grid))),
+                "slope": picture(png(slope_map(slope, read_grid(path)))),
             },
             data_version=data_version(sha256(path)),
         )

@@ -13,7 +13,7 @@ from avalanche_assets.detection.table import DecisionRule, build_detections, det
 from avalanche_assets.detectors.base import Detector, load_detector, model_name
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.layout import DataLayout
-from avalanche_assets.patches.loading import load_samples
+from avalanche_assets.patches.correction import load_as_set
 from avalanche_assets.patches.samples import PatchSamples
 from avalanche_assets.rasters import read_grid
 from avalanche_assets.settings import DetectionSettings, Settings
@@ -53,7 +53,7 @@ def detections_of_date(
     rule = decision_rule(read_table(layout.thresholds, THRESHOLDS), choice, detector.version)
     scores = _scores(layout, day, choice.detector)
     ids = detected_corridors(scores, rule)
-    samples = load_samples(layout, catalogue, [day], ids, choice).samples
+    samples = load_as_set(settings, catalogue, [day], ids).samples
     return build_detections(
         read_geotable(layout.corridors, CORRIDORS),
         scores,

@@ -7,15 +7,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from avalanche_assets.detectors.base import Progress, TrainingSummary, create_detector, silent
+from avalanche_assets.detectors.split import sample_roles
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.patches.loading import LoadedSamples
 from avalanche_assets.settings import LearningSettings
 
 
 def role_mask(loaded: LoadedSamples, split: pa.Table, role: str) -> NDArray[np.bool_]:
-    """Observable samples (N,) whose date plays `role` in the table `TRAINING_SPLIT`."""
-    days = {row["acquisition_date"] for row in split.to_pylist() if row["role"] == role}
-    return np.array([day in days for day in loaded.samples.dates], bool) & loaded.observable
+    """Observable samples (N,) that play `role` in the table `TRAINING_SPLIT`."""
+    roles = sample_roles(split, loaded.samples.dates, loaded.samples.corridor_ids)
+    return np.asarray((roles == role) & loaded.observable, bool)
 
 
 def train_detector(

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from avalanche_assets.detectors.split import dates_of, sample_roles
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.tables import (
@@ -37,14 +38,14 @@ class ScoredLabels:
 
 
 def scored_labels(layout: DataLayout, role: str) -> ScoredLabels:
-    """Scores and labels of all dates that play `role` in the training split; a date that failed is left out.
+    """Scores and labels of all pairs that play `role` in the training split; a date that failed is left out.
 
     Raises:
         TableError: A table of one of these dates is damaged.
         DetectorError: No observable sample on these dates.
     """
-    split = read_table(layout.training_split, TRAINING_SPLIT).to_pylist()
-    wanted = [row["acquisition_date"] for row in split if row["role"] == role]
+    split = read_table(layout.training_split, TRAINING_SPLIT)
+    wanted = dates_of(split, role)
     days = [
         day for day in wanted if layout.anomaly_scores(day).exists() and layout.corridor_labels(day).exists()
     ]
@@ -58,6 +59,8 @@ def scored_labels(layout: DataLayout, role: str) -> ScoredLabels:
     key = ["acquisition_date", "corridor_id"]
     wide = scores.to_pandas().pivot_table(index=key, columns="detector", values="score")
     joined = wide.join(labels.to_pandas().set_index(key), how="inner").sort_index()
+    days_of, ids = (joined.index.get_level_values(name) for name in key)
+    joined = joined[sample_roles(split, days_of, ids) == role]
     if joined.empty:
         raise DetectorError(
             f"anomaly_scores: no observable corridor on the {role} dates {[str(day) for day in days]}; "

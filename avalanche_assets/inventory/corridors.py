@@ -228,8 +228,8 @@ def _with_deposit_points(
     found: list[DepositPoint] = []
     for row, name, shape in zip(frame.index, frame.corridor_id, frame.geometry, strict=True):
         point, reason = _locate(shape, points.get(row), dem, grid, rule)
-        if point is not None and not grid.contains(grid.window_around(point.x, point.y)):
-            point, reason = None, "its patch window leaves the analysis grid"
+        if point is not None and not grid.contains(grid.window_around(point.x, point.y, size=1)):
+            point, reason = None, "its deposit point lies off the analysis grid"
         if point is None:
             rejected.append(Rejection(name, reason))
         else:

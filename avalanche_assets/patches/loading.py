@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.errors import TableError
 from avalanche_assets.layout import DataLayout
-from avalanche_assets.patches.observability import MINIMUM, patch_reasons
+from avalanche_assets.patches.observability import MINIMUM
+from avalanche_assets.patches.pairs import StoredDate, dates_with_previous, joined, pair
 from avalanche_assets.patches.samples import BACKSCATTER, TERRAIN, PatchSamples
+from avalanche_assets.patches.terrain_channels import PLACES
 from avalanche_assets.settings import DetectionSettings
 from avalanche_assets.tables import (
-    CORRIDOR_LABELS,
     CORRIDOR_PATCHES,
     LABEL_STATES,
     PATCH_SIZE,
@@ -70,15 +71,6 @@ class LoadedSamples:
         )
 
 
-@dataclass(frozen=True)
-class _Date:
-    """The patches of one date within the shared arrays: ids, fractions and the first row."""
-
-    ids: pd.Index
-    fractions: pa.Table
-    first_row: int
-
-
 def load_samples(
     layout: DataLayout,
     catalogue: AcquisitionCatalogue,
@@ -102,27 +94,24 @@ def load_samples(
         TableError: Patches of a date or of its previous one are missing or damaged, or terrain patches lack a
             corridor.
     """
-    pairs = [
-        (str(day), str(previous.date))
-        for day in sorted({str(day) for day in dates})
-        if (previous := catalogue.previous(day)) is not None
-    ]
+    pairs = dates_with_previous(catalogue, dates)
     wanted = None if corridors is None else pd.Index(list(corridors))
-    backscatter, stored = _read_backscatter(layout, sorted({day for pair in pairs for day in pair}), wanted)
-    parts = [_pair(layout, day, stored[day], stored[before], detection) for day, before in pairs]
-    table = pd.concat(parts, ignore_index=True) if parts else _empty()
+    backscatter, stored = _read_backscatter(layout, sorted({day for both in pairs for day in both}), wanted)
+    parts = [pair(layout, both, stored[both[0]], stored[both[1]], detection) for both in pairs]
+    table = joined(parts)
     ids = table["corridor_id"].tolist()
-    terrain, corridor_rows = _read_terrain(layout, ids)
+    terrain, corridor_rows = read_terrain(layout, ids)
     reasons = table["reason"].to_numpy(object)
     return LoadedSamples(
         PatchSamples(
             ids,
             table["date"].tolist(),
             backscatter,
-            terrain,
+            terrain.patches,
             table["current"].to_numpy(np.int64),
             table["previous"].to_numpy(np.int64),
             corridor_rows,
+            terrain.places,
         ),
         table["new"].to_numpy(object),
         table["recent"].to_numpy(object),
@@ -131,32 +120,16 @@ def load_samples(
     )
 
 
-def paired_dates(
-    layout: DataLayout, catalogue: AcquisitionCatalogue, dates: Sequence[date | str]
-) -> list[date | str]:
-    """Those of `dates` whose patches, and whose previous acquisition's, are stored.
-
-    A date that failed has none: what is learned from many dates leaves it out instead of failing with it.
-    """
-    return [
-        day
-        for day in dates
-        if (previous := catalogue.previous(day)) is not None
-        and layout.corridor_patches(day).exists()
-        and layout.corridor_patches(previous.date).exists()
-    ]
-
-
 def _read_backscatter(
     layout: DataLayout, days: list[str], wanted: pd.Index | None
-) -> tuple[dict[str, NDArray[np.float16]], dict[str, _Date]]:
+) -> tuple[dict[str, NDArray[np.float16]], dict[str, StoredDate]]:
     """Patches of all days one after the other in one array a channel, and where each day's lie."""
     rows = 0
     for day in days:
         path = layout.corridor_patches(day)
         rows += read_table(path, CORRIDOR_PATCHES, ["corridor_id"]).num_rows if path.exists() else 0
     patches = {name: np.empty((rows, PATCH_SIZE, PATCH_SIZE), np.float16) for name in BACKSCATTER}
-    stored: dict[str, _Date] = {}
+    stored: dict[str, StoredDate] = {}
     filled = 0
     for day in days:
         table = read_table(layout.corridor_patches(day), CORRIDOR_PATCHES)
@@ -164,56 +137,30 @@ def _read_backscatter(
         keep = np.ones(len(ids), bool) if wanted is None else ids.isin(wanted)
         count = int(keep.sum())
         for name in BACKSCATTER:
-            patches[name][filled : filled + count] = _tensors(table.column(name))[keep]
+            patches[name][filled : filled + count] = tensors(table.column(name))[keep]
         fractions = table.select(["valid_fraction", "visible_fraction"]).filter(pa.array(keep))
-        stored[day] = _Date(ids[keep], fractions, filled)
+        stored[day] = StoredDate(ids[keep], fractions, filled)
         filled += count
     return {name: values[:filled] for name, values in patches.items()}, stored
 
 
-def _pair(
-    layout: DataLayout, day: str, current: _Date, before: _Date, detection: DetectionSettings
-) -> pd.DataFrame:
-    """One row a corridor that both dates of a pair have."""
-    match = before.ids.get_indexer(current.ids)
-    rows = np.flatnonzero(match >= 0)
-    match = match[rows]
-    ids = current.ids[rows]
-    labels = _labels(layout, day, ids)
-    return pd.DataFrame(
-        {
-            "corridor_id": ids.to_numpy(object),
-            "date": pd.Series([date.fromisoformat(day)] * len(rows), dtype=object),
-            "current": current.first_row + rows,
-            "previous": before.first_row + match,
-            "new": labels["new"],
-            "recent": labels["recent"],
-            "reason": pd.Series(
-                patch_reasons(current.fractions.take(rows), before.fractions.take(match), detection),
-                dtype=object,
-            ),
-        }
-    )
+@dataclass(frozen=True)
+class Terrain:
+    """Static channels of corridors: `patches` (C, 64, 64) and values `places` (C,) by name."""
+
+    patches: dict[str, NDArray[np.floating]]
+    places: dict[str, NDArray[np.float32]]
 
 
-def _labels(layout: DataLayout, day: str, ids: pd.Index) -> dict[str, Words]:
-    path = layout.corridor_labels(day)
-    words = {name: np.full(len(ids), "unobserved", object) for name in ("new", "recent")}
-    if not path.exists():
-        return words
-    table = read_table(path, CORRIDOR_LABELS, ["corridor_id", "new", "recent"])
-    row = pd.Index(table.column("corridor_id").to_pandas()).get_indexer(ids)
-    for name, states in words.items():
-        states[row >= 0] = table.column(name).to_numpy()[row[row >= 0]]
-    return words
+def read_terrain(layout: DataLayout, ids: Sequence[str]) -> tuple[Terrain, NDArray[np.int64]]:
+    """The terrain of the corridors named, each once, and the row (N,) of every name; empty if not stored.
 
-
-def _read_terrain(
-    layout: DataLayout, ids: list[str]
-) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.int64]]:
+    Raises:
+        TableError: The table is damaged or lacks a corridor.
+    """
     path = layout.terrain_patches
     if not path.exists():
-        return {}, np.zeros(len(ids), np.int64)
+        return Terrain({}, {}), np.zeros(len(ids), np.int64)
     table = read_table(path, TERRAIN_PATCHES)
     known = pd.Index(table.column("corridor_id").to_pandas())
     rows = known.get_indexer(ids)
@@ -221,17 +168,16 @@ def _read_terrain(
         missing = sorted({name for name, row in zip(ids, rows, strict=True) if row < 0})
         raise TableError(f"{path}: lacks the corridors {missing[:5]}; materialise terrain_patches again")
     used, local = np.unique(rows, return_inverse=True)
-    return {name: _tensors(table.column(name))[used] for name in TERRAIN}, local.astype(np.int64)
+    terrain = Terrain(
+        {name: tensors(table.column(name))[used] for name in TERRAIN},
+        {name: table.column(name).to_pandas().to_numpy(np.float32)[used] for name in PLACES},
+    )
+    return terrain, local.astype(np.int64)
 
 
-def _tensors(column: pa.ChunkedArray) -> NDArray[np.floating]:
-    """A patch column as (N, 64, 64)."""
+def tensors(column: pa.ChunkedArray) -> NDArray[np.floating]:
+    """A column of patches as (N, 64, 64)."""
     chunks = [chunk.to_numpy_ndarray() for chunk in column.chunks if len(chunk)]
     if not chunks:
         return np.empty((0, PATCH_SIZE, PATCH_SIZE), np.float16)
     return np.concatenate(chunks) if len(chunks) > 1 else np.asarray(chunks[0])
-
-
-def _empty() -> pd.DataFrame:
-    names = ("corridor_id", "date", "current", "previous", "new", "recent", "reason")
-    return pd.DataFrame({name: pd.Series([], dtype=object) for name in names})

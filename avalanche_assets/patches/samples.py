@@ -5,13 +5,14 @@ and new can never disagree and a winter of 2,400 corridors fits in memory as flo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avalanche_assets.errors import DetectorError
+from avalanche_assets.patches.terrain_channels import DERIVED
 
 Patches16 = NDArray[np.float16]
 Patches32 = NDArray[np.float32]
@@ -19,8 +20,9 @@ Index = NDArray[np.int64]
 
 BACKSCATTER = ("vv_star", "vh_star")
 TERRAIN = ("elevation", "slope", "aspect", "local_incidence", "visible", "inside")
-CHANNELS = (*BACKSCATTER, "vv_star_old", "vh_star_old", "dvv", "dvh", *TERRAIN)
-"""Names `PatchSamples.channel` knows; dB for backscatter, degrees for angles, NaN where no value."""
+CHANNELS = (*BACKSCATTER, "vv_star_old", "vh_star_old", "dvv", "dvh", *TERRAIN, *DERIVED)
+"""Names `PatchSamples.channel` knows; dB for backscatter, degrees for angles, metres for heights and
+distances, NaN where no value."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class PatchSamples:
         terrain: The `TERRAIN` channels that exist, each (C, 64, 64).
         current: Row in `backscatter` of every sample, length N.
         previous: Row in `backscatter` of the sample's previous acquisition, length N.
-        corridor: Row in `terrain` of every sample, length N.
+        corridor: Row in `terrain` and `places` of every sample, length N.
+        places: Values of a corridor by name, each (C,), see `terrain_channels.PLACES`.
     """
 
     corridor_ids: Sequence[str]
@@ -44,6 +47,7 @@ class PatchSamples:
     current: Index
     previous: Index
     corridor: Index
+    places: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.current)
@@ -63,7 +67,13 @@ class PatchSamples:
             return self.backscatter[name.removesuffix("_old")][self.previous[rows]].astype(np.float32)
         if name in self.terrain:
             return self.terrain[name][self.corridor[rows]].astype(np.float32)
+        if name in DERIVED and self.places:
+            return DERIVED[name](lambda base: self.channel(base, rows), lambda base: self._place(base, rows))
         raise DetectorError(f"samples have no channel {name!r}; known are {CHANNELS}")
+
+    def _place(self, name: str, rows: Index | slice) -> Patches32:
+        """A value of the chosen samples' corridors (n, 1, 1)."""
+        return self.places[name][self.corridor[rows]].astype(np.float32)[:, None, None]
 
     def subset(self, rows: NDArray[np.bool_] | Index) -> "PatchSamples":
         """The chosen samples; the patches stay shared."""

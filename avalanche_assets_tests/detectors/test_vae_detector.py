@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -15,7 +16,7 @@ from avalanche_assets.detectors.change_threshold import ChangeThreshold
 from avalanche_assets.detectors.description import describe
 from avalanche_assets.detectors.learning import role_mask, train_detector
 from avalanche_assets.detectors.metrics import measure
-from avalanche_assets.detectors.split import date_split
+from avalanche_assets.detectors.split import split_samples
 from avalanche_assets.detectors.thresholds import choose_threshold
 from avalanche_assets.detectors.vae import Vae
 from avalanche_assets.detectors.vae_local import VaeLocal
@@ -24,7 +25,11 @@ from avalanche_assets.errors import DetectorError
 
 @pytest.fixture(scope="module")
 def split(simulated_season, small_settings):
-    return date_split(sorted(set(simulated_season.samples.dates)), small_settings)
+    ids = sorted(set(simulated_season.samples.corridor_ids))
+    corridors = pd.DataFrame({"corridor_id": ids, "massif_id": 11, "deposit_x": 0.0, "deposit_y": 0.0})
+    none = pd.DataFrame({"acquisition_date": [], "corridor_id": []}, dtype=object)
+    days = sorted(set(simulated_season.samples.dates))
+    return split_samples(days, corridors, none, small_settings, small_settings.gap_dates, 1280.0)
 
 
 @pytest.fixture(scope="module")

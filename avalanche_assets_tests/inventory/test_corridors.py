@@ -147,19 +147,18 @@ def test_every_unusable_corridor_is_rejected_with_its_reason(tmp_path):
         corridor_id=["ok", "tie", "ok", "none", "flat", "", "edge", "half", "far", "multi"],
     )
     frame, report = read_corridors(path, None, DEM, GRID)
-    assert frame["corridor_id"].tolist() == ["multi", "ok", "tie"]
-    assert frame["area_m2"].tolist() == pytest.approx([800_000.0, 400_000.0, 80_000.0])
+    assert frame["corridor_id"].tolist() == ["edge", "multi", "ok", "tie"]
+    assert frame["area_m2"].tolist() == pytest.approx([400_000.0, 800_000.0, 400_000.0, 80_000.0])
     assert {item.record: item.reason for item in report.rejected} == {
         "feature 3": "corridor id 'ok' appears before; the first is kept",
         "feature 4": "no geometry",
         "feature 5": "geometry without area",
         "feature 6": "no corridor id",
-        "edge": "its patch window leaves the analysis grid",
         "half": "only '22%' of it lies on the elevation model",
         "far": "no height of the elevation model inside it",
     }
-    assert (report.read, report.kept, report.mended["repaired geometries"]) == (10, 3, 1)
-    assert "10 read, 3 kept, 1 repaired geometries" in report.summary()
+    assert (report.read, report.kept, report.mended["repaired geometries"]) == (10, 4, 1)
+    assert "10 read, 4 kept, 1 repaired geometries" in report.summary()
 
 
 def test_no_usable_corridor_is_an_error_with_the_reasons(tmp_path):

@@ -64,6 +64,8 @@ def store_patches(layout, day, ids, vv, valid=None, visible=None) -> None:
 def store_terrain(layout, ids) -> None:
     numbers = [float(i + 1) for i in range(len(ids))]
     columns = {name: tensor(numbers) for name in ("slope", "aspect", "local_incidence", "visible", "inside")}
+    places = {"pixel_m": 20.0, "look_azimuth_deg": 280.0, "top_east_m": 100.0, "top_north_m": -40.0}
+    columns |= {name: pa.array([value] * len(ids), pa.float32()) for name, value in places.items()}
     table = pa.table(
         {"corridor_id": ids, "elevation": tensor([3000.5 + n for n in numbers], np.float32), **columns},
         TERRAIN_PATCHES,

@@ -57,8 +57,10 @@ def patch_rows(world, day, vv, vh) -> pa.Table:
 def terrain_rows(world) -> pa.Table:
     patches = {name: tensors(values.astype(np.float16)) for name, values in world.terrain.items()}
     constant = tensors(np.ones((len(world.corridors), 64, 64), np.float16))
+    ones = pa.array(np.ones(len(world.corridors), np.float32))
     return pa.table(
-        {
+        dict.fromkeys(("pixel_m", "look_azimuth_deg", "top_east_m", "top_north_m"), ones)
+        | {
             "corridor_id": world.corridors["corridor_id"].tolist(),
             **patches,
             "elevation": tensors(world.terrain["elevation"].astype(np.float32)),

@@ -9,11 +9,12 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avalanche_assets.errors import TerrainError
 from avalanche_assets.grid import Grid
-from avalanche_assets.rasters import write_cog
+from avalanche_assets.rasters import STREAM_PX, read_bands, write_cog
 from avalanche_assets.settings import GridSettings
 from avalanche_assets.terrain.dem import prepare_dem
-from avalanche_assets.terrain.slope import horn_slope_aspect
+from avalanche_assets.terrain.slope import horn_slope_aspect, write_slope_aspect
 
 
 def plane(east: float, north: float, resolution: float = 20.0, size: int = 9) -> np.ndarray:
@@ -88,9 +89,11 @@ def gdaldem(mode: str, dem: Path, target: Path) -> np.ndarray:
 @pytest.mark.parametrize("name", ["dem_davos_20km_utm32_30m.tif", "dem_devoluy_30km_l93_90m.tif"])
 def test_real_mountains_give_what_gdaldem_gives(name, real_data, tmp_path):
     grid, heights = prepare_dem(real_data / name, GridSettings(), "ellipsoidal")
+    heights[np.random.default_rng(3).random(heights.shape) < 0.003] = np.nan  # single voids and clusters
     dem = tmp_path / "dem.tif"
     write_cog(dem, {"elevation": heights}, grid, {"elevation": "m"})
-    slopes, aspects = horn_slope_aspect(heights, grid.resolution)
+    write_slope_aspect(dem, tmp_path / "slope_aspect.tif")
+    slopes, aspects = read_bands(tmp_path / "slope_aspect.tif").values()
     slope_peer, aspect_peer = (
         gdaldem("slope", dem, tmp_path / "s.tif"),
         gdaldem("aspect", dem, tmp_path / "a.tif"),
@@ -112,3 +115,23 @@ def test_grid_posting_is_the_resolution_used(tmp_path):
     assert slopes[4, 4] == 0.0
     # the same heights on a posting twice as wide are half as steep
     assert doubled[4, 4] == pytest.approx(math.degrees(math.atan(0.25)), abs=1e-3)
+
+
+def test_a_raster_streamed_in_strips_gives_what_the_whole_array_gives(tmp_path):
+    grid = Grid("EPSG:32632", 20.0, 0.0, 0.0, 2 * STREAM_PX + 64, 192)
+    heights = np.random.default_rng(5).normal(1500.0, 20.0, grid.shape).astype(np.float32)
+    heights[STREAM_PX - 1, 40] = np.nan  # a void beside the seam of two strips
+    write_cog(tmp_path / "dem.tif", {"elevation": heights}, grid, {"elevation": "m"})
+    write_slope_aspect(tmp_path / "dem.tif", tmp_path / "slope_aspect.tif")
+    stored = read_bands(tmp_path / "slope_aspect.tif")
+    for name, expected in zip(("slope", "aspect"), horn_slope_aspect(heights, 20.0), strict=True):
+        np.testing.assert_array_equal(stored[name], expected)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:2263"])
+def test_heights_over_degrees_or_feet_are_refused(crs, tmp_path):
+    grid = Grid(crs, 0.0003, 6.0, 45.0, 64, 64)
+    write_cog(tmp_path / "dem.tif", {"elevation": np.ones(grid.shape)}, grid, {"elevation": "m"})
+    with pytest.raises(TerrainError, match=rf"dem\.tif: its grid is {crs}, not in metres.*grid\.crs"):
+        write_slope_aspect(tmp_path / "dem.tif", tmp_path / "slope_aspect.tif")
+    assert not (tmp_path / "slope_aspect.tif").exists()
