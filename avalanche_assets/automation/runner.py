@@ -24,6 +24,7 @@ from avalanche_assets.settings import Settings, load_settings
 
 Progress = Callable[[str], None]
 COMMAND_LINE = {"avalanche/started_from": "command line"}
+REFUSED = "avalanche_assets.errors.RefusedError"
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -97,6 +98,10 @@ def _materialise_stages(
         wanted = sorted((key for key in asked if key not in report.failures), key=str)
         for key in wanted:
             _materialise(job, key, instance, report)
+            if REFUSED in report.failures.get(key or stage.name, ""):
+                # The next date would be refused too, and services lock accounts that keep on trying.
+                progress(f"       stopped: {report.failures[key or stage.name]}")
+                return report
         done = [key for key in wanted if (key or stage.name) not in report.failures]
         progress(_line(position + 1, stage, len(wanted), len(wanted) - len(done), time.monotonic() - started))
         if stage.name in report.failures and not (position == 0 and catalogue.exists()):

@@ -186,7 +186,8 @@ def test_a_date_that_jumps_is_levelled_and_streaming_agrees_with_loading(world):
     for day, jump in zip(days, (0.0, 3.2, 0.0), strict=True):
         counter = LevelCounter()
         level = np.where(elevation < 1300, jump - 5.0, jump).astype(np.float32)
-        counter.add({"vv_star": level, "vh_star": level}, np.ones(level.shape, bool), elevation)
+        flat = level.reshape(-1, 64)
+        counter.add({"vv_star": flat, "vh_star": flat}, np.ones(flat.shape, bool), elevation.reshape(-1, 64))
         table = counter.levels().to_table(date.fromisoformat(day))
         write_table(layout.scene_levels(day), table, SCENE_LEVELS)
     raw = load_samples(layout, catalogue, days)
