@@ -21,9 +21,9 @@ from rasterio.windows import Window
 from avalanche_assets.grid import Grid
 from avalanche_assets.grid import Window as GridWindow
 from avalanche_assets.rasters import cog_writer
+from avalanche_assets.sentinel1.block_model import PART_PX
 from avalanche_assets.sentinel1.mosaic import sigma0_tiles
 from avalanche_assets.sentinel1.product import Product
-from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.sentinel1.slices import SliceStack
 from benchmarks.scene import Scene
 

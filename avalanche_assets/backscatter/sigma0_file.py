@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from avalanche_assets.backscatter.coverage import corridor_coverage, corridors_beyond_image
 from avalanche_assets.raster_summary import BandSummary, RunningSummary
 from avalanche_assets.rasters import band_reader, cog_writer, read_bands, read_grid, read_squares
+from avalanche_assets.sentinel1.block_model import PART_PX
 from avalanche_assets.sentinel1.mosaic import Sigma0, sigma0_tiles
 from avalanche_assets.sentinel1.orbit import Orbit
-from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.sentinel1.slices import SliceStack
 from avalanche_assets.sentinel1.visibility import Visibility
 
