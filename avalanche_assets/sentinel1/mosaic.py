@@ -102,10 +102,11 @@ class _Parts:
         orbit: Orbit,
     ) -> "_Parts":
         """The wanted squares of 16 cells; where all are, blocks in one piece leave little less out."""
+        size = PART_PX
         if wanted is None:
-            block, time, slant_range = np.arange(len(models.corners)), models.node_time, models.node_range
-        else:
-            block, time, slant_range = part_corners(models, dem, wanted)
+            size = TILE_PX
+            wanted = np.ones((dem.shape[0] // TILE_PX, dem.shape[1] // TILE_PX), np.bool_)
+        block, time, slant_range = part_corners(models, dem, wanted, size)
         if not block.size:
             return cls(block, np.zeros((0, 4), np.int64))
         line, sample = stack.line_sample(time, slant_range, orbit)
