@@ -143,8 +143,8 @@ def main() -> None:
     console.print(table)
     console.print(
         "Ours works on all cores, reading and the peers on one: times need as many free cores as the machine "
-        "has; CPU seconds hold on a busy one too. After the plus: picture and checksum of the file, which count "
-        "to the peak of memory, not to the ratio."
+        "has; CPU seconds hold on a busy one too. After the plus: picture and checksum of the file, which "
+        "count to the peak of memory, not to the ratio."
     )
     geometry = _measure("track_geometry", options.folder / "acquisition.json")
     if geometry:
