@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import rasterio
@@ -21,9 +22,9 @@ from rasterio.windows import Window
 from avalanche_assets.grid import Grid
 from avalanche_assets.grid import Window as GridWindow
 from avalanche_assets.rasters import cog_writer
+from avalanche_assets.sentinel1.block_model import PART_PX
 from avalanche_assets.sentinel1.mosaic import sigma0_tiles
 from avalanche_assets.sentinel1.product import Product
-from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.sentinel1.slices import SliceStack
 from benchmarks.inventory import events, events_pandas
 from benchmarks.patches import cut_date, gdaldem, slope_aspect, stream, stream_npy, stream_zarr
@@ -35,6 +36,14 @@ Work = Callable[[], int]
 __all__ = ["curl", "curl_md5sum", "download", "download_md5", "events", "events_pandas"]
 __all__ += ["cut_date", "gdaldem", "slope_aspect", "stream", "stream_npy", "stream_zarr"]
 # Tasks are found by name in this module.
+
+
+class Timed(NamedTuple):
+    """A work and what belongs to it without being part of the claim: it counts to memory, not to time."""
+
+    work: Work
+    rest: Callable[[], None]
+
 
 ROWS = 512
 WINDOW = 5000
@@ -229,18 +238,18 @@ def gcp_warp(scene: Scene) -> Work:
     return work
 
 
-def corridors(scene: Scene) -> Work:
-    """SAFE to a sigma0 file with its report, where corridor patches lie."""
+def corridors(scene: Scene) -> Timed:
+    """SAFE and terrain to a sigma0 file and the figures of its report, where corridor patches lie."""
     return _acquisition(scene, full_swath=False)
 
 
-def swath(scene: Scene) -> Work:
-    """SAFE to a sigma0 file with its report, every cell of the swath."""
+def swath(scene: Scene) -> Timed:
+    """SAFE and terrain to a sigma0 file and the figures of its report, every cell of the swath."""
     return _acquisition(scene, full_swath=True)
 
 
-def _acquisition(scene: Scene, full_swath: bool) -> Work:
-    """All that the asset sigma0 does, except talking to Dagster."""
+def _acquisition(scene: Scene, full_swath: bool) -> Timed:
+    """All that the asset sigma0 does, except talking to Dagster; the rest are picture and checksum."""
     import geopandas as gpd
 
     from avalanche_assets.backscatter.sigma0_file import write_sigma0
@@ -253,18 +262,24 @@ def _acquisition(scene: Scene, full_swath: bool) -> Work:
     one = np.zeros((grid.height // PART_PX, grid.width // PART_PX), bool)
     one[one.shape[0] // 2, one.shape[1] // 2] = True
 
+    reports = []
+
     def run(wanted: np.ndarray | None) -> int:
         stack = scene.stack()
         table = gpd.read_parquet(scene.corridors)
         if wanted is None and not full_swath:
             wanted = wanted_squares(table, grid, PART_PX)
         report = write_sigma0(path, stack, stack.orbit, scene.dem, table, wanted, {})
-        png(sigma0_map(report.vv, "VV"))
-        sha256(path)
+        reports.append(report)
         return round(report.vv.filled * grid.height * grid.width)
 
+    def rest() -> None:
+        png(sigma0_map(reports[-1].vv, "VV"))
+        sha256(path)
+
     run(one)
-    return lambda: run(None)
+    rest()
+    return Timed(lambda: run(None), rest)
 
 
 def track_geometry(scene: Scene) -> Work:
@@ -338,10 +353,15 @@ def main(task: str, scene_file: str) -> None:
     except ImportError as error:
         print(json.dumps({"missing": error.name}))
         return
+    timed = work if isinstance(work, Timed) else Timed(work, lambda: None)
     wall, cpu = time.perf_counter(), time.process_time()
-    pixels = work()
+    pixels = timed.work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(json.dumps({"wall": wall, "cpu": cpu, "peak_gb": _peak_bytes() / 1e9, "pixels": pixels}))
+    begin = time.perf_counter()
+    timed.rest()
+    rest = time.perf_counter() - begin
+    answer = {"wall": wall, "cpu": cpu, "peak_gb": _peak_bytes() / 1e9, "pixels": pixels, "rest": rest}
+    print(json.dumps(answer))
 
 
 def _peak_bytes() -> int:

@@ -58,8 +58,9 @@ def sigma0_from_products(
         from avalanche_assets.catalogue.products import ipf_text, open_products
         from avalanche_assets.patches.cutting import wanted_squares
         from avalanche_assets.rasters import read_grid
+        from avalanche_assets.sentinel1.block_model import PART_PX
         from avalanche_assets.sentinel1.orbit import Orbit
-        from avalanche_assets.sentinel1.sampling import EQUIVALENT_LOOKS, PART_PX
+        from avalanche_assets.sentinel1.sampling import EQUIVALENT_LOOKS
         from avalanche_assets.sentinel1.slices import SliceStack
         from avalanche_assets.tables import CORRIDORS, read_geotable
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from avalanche_assets.backscatter.coverage import corridor_coverage, corridors_beyond_image
 from avalanche_assets.raster_summary import BandSummary, RunningSummary
-from avalanche_assets.rasters import band_reader, cog_writer, read_bands, read_grid, read_squares
+from avalanche_assets.rasters import band_reader, cog_writer, read_grid, read_squares
+from avalanche_assets.sentinel1.block_model import PART_PX
 from avalanche_assets.sentinel1.mosaic import Sigma0, sigma0_tiles
 from avalanche_assets.sentinel1.orbit import Orbit
-from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.sentinel1.slices import SliceStack
 from avalanche_assets.sentinel1.visibility import Visibility
 
@@ -70,7 +70,8 @@ def write_sigma0(
         TableError: A raster is missing or damaged.
     """
     grid = read_grid(dem)
-    heights = _heights(dem, wanted)
+    every = np.ones((grid.height // PART_PX, grid.width // PART_PX), np.bool_)
+    heights = read_squares(dem, "elevation", every if wanted is None else wanted, PART_PX)
     flags = np.full(grid.shape, int(Visibility.OUTSIDE), np.uint8)
     vv, vh = RunningSummary(grid), RunningSummary(grid)
     with ExitStack() as opened:
@@ -88,13 +89,6 @@ def write_sigma0(
         **corridors_beyond_image(corridors, grid, stack, orbit).summary(),
     }
     return Sigma0Report(vv.summary(), vh.summary(), coverage)
-
-
-def _heights(dem: Path, wanted: NDArray[np.bool_] | None) -> Float32s:
-    """Heights of the wanted squares, of the whole grid when None."""
-    if wanted is None:
-        return read_bands(dem, ["elevation"])["elevation"]
-    return read_squares(dem, "elevation", wanted, PART_PX)
 
 
 def _flatten(tile: Sigma0, factor: Float32s) -> None:

@@ -21,6 +21,8 @@ Float32s = NDArray[np.float32]
 
 NODES = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 """Control points of a block in scaled easting, northing and height, shape (27, 3)."""
+PART_PX = 16
+"""Cells are wanted or not by squares of 16 x 16: a quarter of a block's side."""
 MIN_HALF_RELIEF_M = 100.0
 
 
@@ -47,7 +49,7 @@ class BlockModels(NamedTuple):
 def fit_blocks(orbit: Orbit, dem: Float32s, grid: Grid, blocks: NDArray[np.bool_]) -> BlockModels:
     """Fits the polynomials of the wanted 64-pixel blocks of a grid.
 
-    Blocks without heights, in them and one cell around, are left out.
+    Blocks without heights are left out.
 
     Args:
         orbit: Path of the platform.
@@ -81,11 +83,63 @@ def control_points(corners: NDArray[np.int64], height_m: Floats, grid: Grid) -> 
     return geodetic_to_ecef(lon, lat, height)
 
 
-def _height_range(dem: Float32s, blocks: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Lowest and highest height of every wanted block and one cell around it, NaN elsewhere.
+def part_corners(
+    models: BlockModels, dem: Float32s, wanted: NDArray[np.bool_], size: int
+) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Azimuth time and slant range at the corners of the wanted squares, at their lowest and highest point.
 
-    Heights of sub-cells are interpolated between cells, at a block's edge with the neighbouring block's.
+    Heights of sub-cells are interpolated between cells, at a square's edge with those beyond it: they count.
+
+    Args:
+        models: Polynomials of all blocks.
+        dem: Heights on the grid.
+        wanted: Squares of `size` cells.
+        size: Side of a square, `TILE_PX` or `PART_PX`.
+
+    Returns:
+        Index of the block of each square, shape (n,), and times and ranges, shape (n, 8); NaN where it and
+        the cells around have no height.
     """
+    per_block = (TILE_PX // size) ** 2
+    block = np.empty(per_block * len(models.corners), np.int64)
+    time, slant_range = (np.full((len(block), 8), np.nan) for _ in range(2))
+    count = _part_corners(models, dem, wanted, size, block, time, slant_range)
+    return block[:count], time[:count], slant_range[:count]
+
+
+@njit(cache=True, nogil=True)
+def _part_corners(
+    models: BlockModels,
+    dem: Float32s,
+    wanted: NDArray[np.bool_],
+    size: int,
+    block: NDArray[np.int64],
+    time: Floats,
+    slant_range: Floats,
+) -> int:
+    count, half = 0, TILE_PX / 2
+    for member in range(len(models.corners)):
+        row0, col0 = models.corners[member]
+        centre, relief = models.height_m[member]
+        for part in range((TILE_PX // size) ** 2):
+            down, right = part // (TILE_PX // size) * size, part % (TILE_PX // size) * size
+            if not wanted[(row0 + down) // size, (col0 + right) // size]:
+                continue
+            block[count] = member
+            extremes = _range_of(dem, row0 + down, col0 + right, size, 1)
+            if extremes[0] <= extremes[1]:
+                for corner in range(8):
+                    x = (right + (corner & 1) * size) / half - 1.0
+                    y = 1.0 - (down + (corner >> 1 & 1) * size) / half
+                    h = (extremes[corner >> 2] - centre) / relief
+                    time[count, corner] = quadratic(models.time[member], x, y, h)
+                    slant_range[count, corner] = quadratic(models.slant_range[member], x, y, h)
+            count += 1
+    return count
+
+
+def _height_range(dem: Float32s, blocks: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Lowest and highest height of every wanted block, NaN elsewhere."""
     low, high = np.full(blocks.shape, np.nan), np.full(blocks.shape, np.nan)
     _extremes(dem, blocks, low, high)
     return low, high
@@ -94,18 +148,23 @@ def _height_range(dem: Float32s, blocks: NDArray[np.bool_]) -> tuple[Floats, Flo
 @njit(cache=True, nogil=True)
 def _extremes(dem: Float32s, blocks: NDArray[np.bool_], low: Floats, high: Floats) -> None:
     for block_row, block_col in zip(*np.nonzero(blocks)):  # noqa: B905 (numba knows no strict zip)
-        lowest, highest = np.float32(np.inf), np.float32(-np.inf)
-        first_row, stop_row = block_row * TILE_PX - 1, (block_row + 1) * TILE_PX + 1
-        first_col, stop_col = block_col * TILE_PX - 1, (block_col + 1) * TILE_PX + 1
-        for row in range(max(first_row, 0), min(stop_row, dem.shape[0])):
-            for col in range(max(first_col, 0), min(stop_col, dem.shape[1])):
-                # A comparison with NaN is false.
-                if dem[row, col] < lowest:
-                    lowest = dem[row, col]
-                if dem[row, col] > highest:
-                    highest = dem[row, col]
+        lowest, highest = _range_of(dem, block_row * TILE_PX, block_col * TILE_PX, TILE_PX, 0)
         if lowest <= highest:
             low[block_row, block_col], high[block_row, block_col] = lowest, highest
+
+
+@njit(cache=True, nogil=True)
+def _range_of(dem: Float32s, row: int, col: int, size: int, around: int) -> tuple[np.float32, np.float32]:
+    """Lowest and highest height of a square of cells and so many cells around; infinities without any."""
+    lowest, highest = np.float32(np.inf), np.float32(-np.inf)
+    for i in range(max(row - around, 0), min(row + size + around, dem.shape[0])):
+        for j in range(max(col - around, 0), min(col + size + around, dem.shape[1])):
+            # A comparison with NaN is false.
+            if dem[i, j] < lowest:
+                lowest = dem[i, j]
+            if dem[i, j] > highest:
+                highest = dem[i, j]
+    return lowest, highest
 
 
 def _terms(scaled: Floats) -> Floats:

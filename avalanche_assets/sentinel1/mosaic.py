@@ -17,17 +17,18 @@ from dataclasses import dataclass
 from itertools import pairwise, repeat
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from avalanche_assets.grid import TILE_PX, Grid, Window
 from avalanche_assets.machine import usable_cores
 from avalanche_assets.rasters import COG_TILE_PX
-from avalanche_assets.sentinel1.block_model import BlockModels, fit_blocks
+from avalanche_assets.sentinel1.block_model import PART_PX, BlockModels, fit_blocks, part_corners
 from avalanche_assets.sentinel1.image import RUN_PX
 from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.safe import POLARISATIONS
-from avalanche_assets.sentinel1.sampling import PART_PX, sample_blocks
+from avalanche_assets.sentinel1.sampling import sample_blocks
 from avalanche_assets.sentinel1.slices import SliceStack, StackedImage
 from avalanche_assets.sentinel1.visibility import Visibility
 
@@ -77,6 +78,51 @@ class _Tile:
     blocks: NDArray[np.int64]
     first_line: int
     stop_line: int
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Parts of blocks that lie at least partly on the image.
+
+    Attributes:
+        block: Index of the block that each belongs to, shape (n,).
+        extents: First and stop line, first and stop sample of each, shape (n, 4).
+    """
+
+    block: NDArray[np.int64]
+    extents: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        models: BlockModels,
+        dem: Float32s,
+        wanted: NDArray[np.bool_] | None,
+        stack: SliceStack,
+        orbit: Orbit,
+    ) -> "_Parts":
+        """The wanted squares of 16 cells; where all are, blocks in one piece leave little less out."""
+        size = PART_PX
+        if wanted is None:
+            size = TILE_PX
+            wanted = np.ones((dem.shape[0] // TILE_PX, dem.shape[1] // TILE_PX), np.bool_)
+        block, time, slant_range = part_corners(models, dem, wanted, size)
+        if not block.size:
+            return cls(block, np.zeros((0, 4), np.int64))
+        line, sample = stack.line_sample(time, slant_range, orbit)
+        lines, samples = stack.shape
+        extents = np.stack(
+            [
+                np.clip(np.floor(line.min(axis=1)) - 1, 0, lines),
+                np.clip(np.ceil(line.max(axis=1)) + 2, 0, lines),
+                np.clip(np.floor(sample.min(axis=1)) - 1, 0, samples),
+                np.clip(np.ceil(sample.max(axis=1)) + 2, 0, samples),
+            ],
+            axis=1,
+        )
+        # A comparison with NaN is false: parts the orbit does not see are left out.
+        seen = (extents[:, 0] < extents[:, 1]) & (extents[:, 2] < extents[:, 3])
+        return cls(block[seen], extents[seen].astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -130,20 +176,19 @@ def sigma0_tiles(
     """
     for product in stack.products:
         product.require_complete()
-    if wanted is None:
-        wanted = np.ones((grid.height // PART_PX, grid.width // PART_PX), np.bool_)
-    parts = TILE_PX // PART_PX
-    blocks = np.asarray(wanted.reshape(wanted.shape[0] // parts, parts, -1, parts).any(axis=(1, 3)))
+    squares = np.ones((grid.height // PART_PX, grid.width // PART_PX), np.bool_) if wanted is None else wanted
+    across = TILE_PX // PART_PX
+    blocks = np.asarray(squares.reshape(squares.shape[0] // across, across, -1, across).any(axis=(1, 3)))
     with ExitStack() as opened, ThreadPoolExecutor(usable_cores()) as threads:
         # Tables are read while polynomials are fitted.
         fitted = threads.submit(fit_blocks, orbit, dem, grid, blocks)
         images = [opened.enter_context(stack.open(name, stack.denoisable)) for name in POLARISATIONS]
         models, timing = fitted.result(), stack.timing(orbit)
-        extents = _extents(models, stack, orbit)
-        tiles = _tiles(models, extents, grid)
+        parts = _Parts.of(models, dem, wanted, stack, orbit)
+        tiles = _tiles(models, parts, grid)
         if not tiles:
             return
-        needed = _needed(extents, stack)
+        needed = _needed(parts, stack)
 
         def filled(tile: _Tile, ring: tuple[Float32s, Float32s]) -> Sigma0:
             out = Sigma0.empty(tile.window)
@@ -152,7 +197,7 @@ def sigma0_tiles(
                 tile.blocks,
                 timing,
                 dem,
-                wanted,
+                squares,
                 ring,
                 (tile.first_line, tile.stop_line, needed.left),
                 (tile.window.row, tile.window.col),
@@ -171,51 +216,33 @@ def sigma0_tiles(
         yield from (tile.result() for tile in done)
 
 
-def _extents(models: BlockModels, stack: SliceStack, orbit: Orbit) -> NDArray[np.int64]:
-    """First and stop line, first and stop sample of every block on the image, shape (n, 4); zeros off it."""
-    if not models.corners.size:
-        return np.zeros((0, 4), np.int64)
-    line, sample = stack.line_sample(models.node_time, models.node_range, orbit)
-    lines, samples = stack.shape
-    extents = np.stack(
-        [
-            np.clip(np.floor(line.min(axis=1)) - 1, 0, lines),
-            np.clip(np.ceil(line.max(axis=1)) + 2, 0, lines),
-            np.clip(np.floor(sample.min(axis=1)) - 1, 0, samples),
-            np.clip(np.ceil(sample.max(axis=1)) + 2, 0, samples),
-        ],
-        axis=1,
-    )
-    # A comparison with NaN is false: blocks the orbit does not see are left out.
-    seen = (extents[:, 0] < extents[:, 1]) & (extents[:, 2] < extents[:, 3])
-    return np.where(seen[:, None], extents, 0).astype(np.int64)
-
-
-def _tiles(models: BlockModels, extents: NDArray[np.int64], grid: Grid) -> list[_Tile]:
-    """Tiles with blocks that lie at least partly on the image, sorted by first line."""
-    on_image = np.flatnonzero(extents[:, 1])
-    corners, tile_of = np.unique(
-        models.corners[on_image] // COG_TILE_PX * COG_TILE_PX, axis=0, return_inverse=True
-    )
-    order = np.argsort(tile_of, kind="stable")
-    starts = np.searchsorted(tile_of[order], np.arange(len(corners) + 1))
+def _tiles(models: BlockModels, parts: _Parts, grid: Grid) -> list[_Tile]:
+    """Tiles with parts that lie on the image, sorted by first line."""
+    row, col = models.corners[parts.block].T // COG_TILE_PX
+    across = -(-grid.width // COG_TILE_PX)
+    order = np.argsort(row * across + col, kind="stable")
+    numbers, starts = np.unique((row * across + col)[order], return_index=True)
     tiles = []
-    for (row, col), (start, stop) in zip(corners.tolist(), pairwise(starts.tolist()), strict=True):
-        blocks = on_image[order[start:stop]]
+    for number, (start, stop) in zip(numbers.tolist(), pairwise([*starts.tolist(), len(order)]), strict=True):
+        own, row, col = order[start:stop], number // across * COG_TILE_PX, number % across * COG_TILE_PX
         height, width = min(COG_TILE_PX, grid.height - row), min(COG_TILE_PX, grid.width - col)
-        lines = int(extents[blocks, 0].min()), int(extents[blocks, 1].max())
-        tiles.append(_Tile(Window(row, col, height, width), blocks, *lines))
+        lines = int(parts.extents[own, 0].min()), int(parts.extents[own, 1].max())
+        tiles.append(_Tile(Window(row, col, height, width), np.unique(parts.block[own]), *lines))
     return sorted(tiles, key=lambda tile: (tile.first_line, tile.window.row, tile.window.col))
 
 
-def _needed(extents: NDArray[np.int64], stack: SliceStack) -> _Needed:
-    """What to read, from the blocks that lie on the image."""
-    extents = extents[extents[:, 1] > 0]
-    left, right = int(extents[:, 2].min()), int(extents[:, 3].max())
+def _needed(parts: _Parts, stack: SliceStack) -> _Needed:
+    """What to read."""
+    left, right = int(parts.extents[:, 2].min()), int(parts.extents[:, 3].max())
     runs = np.zeros((stack.shape[0], -(-(right - left) // RUN_PX)), np.bool_)
+    _mark_runs(parts.extents, left, runs)
+    return _Needed(left, right - left, runs)
+
+
+@njit(cache=True, nogil=True)
+def _mark_runs(extents: NDArray[np.int64], left: int, runs: NDArray[np.bool_]) -> None:
     for first, stop, begin, end in extents:
         runs[first:stop, (begin - left) // RUN_PX : -(-(end - left) // RUN_PX)] = True
-    return _Needed(left, right - left, runs)
 
 
 def _chunks(tiles: list[_Tile], most_lines: int) -> Iterator[list[_Tile]]:

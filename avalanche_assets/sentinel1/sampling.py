@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from avalanche_assets.grid import TILE_PX
-from avalanche_assets.sentinel1.block_model import BlockModels, quadratic
+from avalanche_assets.sentinel1.block_model import PART_PX, BlockModels, quadratic
 from avalanche_assets.sentinel1.ground_range import invert
 from avalanche_assets.sentinel1.visibility import Visibility
 
@@ -21,8 +21,6 @@ Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Flags = NDArray[np.uint8]
 
-PART_PX = 16
-"""Cells are wanted or not by squares of 16 x 16: a quarter of a block's side."""
 EQUIVALENT_LOOKS = {10.0: 6.0, 20.0: 7.6}
 """Resolution of the grid to the equivalent looks of a cell on level ground: mean squared over variance.
 

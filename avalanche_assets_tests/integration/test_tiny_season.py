@@ -26,10 +26,10 @@ from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.patches.cutting import wanted_squares
 from avalanche_assets.rasters import read_bands, read_grid
+from avalanche_assets.sentinel1.block_model import PART_PX
 from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
 from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.sentinel1.product import Product
-from avalanche_assets.sentinel1.sampling import PART_PX
 from avalanche_assets.tables import (
     ANOMALY_SCORES,
     CORRIDOR_LABELS,

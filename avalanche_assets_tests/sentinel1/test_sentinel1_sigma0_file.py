@@ -86,14 +86,19 @@ def test_file_and_report_agree_with_the_image(scene):
     assert report.coverage["corridors fully covered"] == 2
 
 
-def test_only_wanted_squares_and_their_heights_are_used(scene, tmp_path):
-    heights, _, stack_of, _ = scene
-    stack, path, dem = stack_of("part", DN), tmp_path / "part.tif", tmp_path / "dem.tif"
-    wanted = np.zeros((8, 8), bool)
-    wanted[2:5, 3:6] = True
-    write_sigma0(path, stack, stack.orbit, dem, corridors(GRID), wanted, {})
-    expected = terrain_corrected_sigma0(stack.products, stack.orbit, heights, GRID, wanted)
-    np.testing.assert_array_equal(read_bands(path)["vv"], expected.vv)
+def test_only_wanted_squares_and_their_heights_are_used(tmp_path):
+    """Heights that are not read must not count: they would change the polynomials of the blocks beside."""
+    grid = grid_of(384)
+    heights = (1000 + 2e3 * gaussian_filter(RNG.normal(size=grid.shape), 6)).astype(np.float32)
+    write_cog(tmp_path / "dem.tif", {"elevation": heights}, grid, {"elevation": "m"})
+    stack = SliceStack.of([Product.open(write_tiny_safe(tmp_path, DN))])
+    wanted = np.zeros((24, 24), bool)
+    wanted[9:12, 8:15] = True
+    table = corridors(grid)
+    write_sigma0(tmp_path / "part.tif", stack, stack.orbit, tmp_path / "dem.tif", table, wanted, {})
+    expected = terrain_corrected_sigma0(stack.products, stack.orbit, heights, grid, wanted)
+    assert np.isfinite(expected.vv).sum() == wanted.sum() * 256
+    np.testing.assert_array_equal(read_bands(tmp_path / "part.tif")["vv"], expected.vv)
 
 
 def test_change_does_not_depend_on_the_convention_outside_shadow(scene):
