@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import shapely
+from catalogue.passes import AREA, CUTS, corners, product, whole_pass, wkt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
@@ -12,7 +13,6 @@ from pyproj import Transformer
 from avalanche_assets.catalogue.completeness import MIN_SHARE, check_slices
 from avalanche_assets.catalogue.interface import ProductOffer
 from avalanche_assets.sentinel1.safe import SafeArchive
-from avalanche_assets_tests.catalogue.passes import AREA, CUTS, corners, product, whole_pass, wkt
 
 DAY = "2018-01-03"
 FEW = settings(max_examples=40)

@@ -2,13 +2,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from catalogue.passes import AREA, FakeCatalogue, product, whole_pass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avalanche_assets.catalogue.interface import ProductQuery
 from avalanche_assets.catalogue.ledger import Ledger, LedgerScope, list_span, poll, read_ledger, write_ledger
 from avalanche_assets.errors import CatalogueError
-from avalanche_assets_tests.catalogue.passes import AREA, FakeCatalogue, product, whole_pass
 
 QUERY = ProductQuery(139, "DESCENDING", AREA, start=datetime(2026, 7, 1, tzinfo=UTC))
 EMPTY = Ledger(LedgerScope("cdse", 139, "DESCENDING", AREA, QUERY.start))

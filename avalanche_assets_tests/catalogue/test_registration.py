@@ -3,6 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from catalogue.passes import AREA, CUTS, FakeCatalogue, product, whole_pass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from avalanche_assets.catalogue.interface import ProductOffer, ProductQuery
 from avalanche_assets.catalogue.ledger import Ledger, LedgerScope, list_span, poll
 from avalanche_assets.catalogue.registration import acquisitions_of, offers_of
 from avalanche_assets.errors import CatalogueError
-from avalanche_assets_tests.catalogue.passes import AREA, CUTS, FakeCatalogue, product, whole_pass
 
 QUERY = ProductQuery(139, "DESCENDING", AREA)
 EMPTY = Ledger(LedgerScope("cdse", 139, "DESCENDING", AREA))

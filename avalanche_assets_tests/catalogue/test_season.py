@@ -2,6 +2,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from catalogue.passes import AREA, FakeCatalogue, whole_pass
 
 from avalanche_assets.catalogue.acquisitions import season_of
 from avalanche_assets.catalogue.calendar import predicted_dates
@@ -10,7 +11,6 @@ from avalanche_assets.catalogue.ledger import Ledger, LedgerScope, list_span
 from avalanche_assets.catalogue.registration import acquisitions_of
 from avalanche_assets.catalogue.season import TYPICAL_PRODUCT_BYTES, season_outlook, season_spans
 from avalanche_assets.errors import CatalogueError
-from avalanche_assets_tests.catalogue.passes import AREA, FakeCatalogue, whole_pass
 
 QUERY = ProductQuery(139, "DESCENDING", AREA)
 EMPTY = Ledger(LedgerScope("cdse", 139, "DESCENDING", AREA))
