@@ -57,7 +57,12 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
                 "new_dates_arrive",
                 asset="acquisition_catalogue",
                 description="An acquisition has come within the last seven days, where one was predicted.",
-            )
+            ),
+            dg.AssetCheckSpec(
+                "late_checksums",
+                asset="acquisition_catalogue",
+                description="Fetched products have the MD5 that the source told of them only later.",
+            ),
         ],
     )
     def acquisition_catalogue(
@@ -70,18 +75,20 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
 
         Partitions are built from this table; when it grows, the code location reloads itself.
         """
-        from avalanche_assets.catalogue.sources import list_source
+        from avalanche_assets.catalogue.sources import late_checksums, list_source, only_listing
 
-        settings, now = pipeline.settings, datetime.now(UTC)
-        known = {item.date: item for item in pipeline.catalogue.acquisitions}
-        listing = list_source(settings, now, config.season or None)
-        for item in listing.acquisitions:
-            if item.date not in known or known[item.date].version != item.version:
-                _observe(context, item)
-            if not item.complete:
-                context.log.warning(f"{item.date}: {item.state}: {item.reason}")
-        # Only now: a version that is in the table counts as observed.
-        write_catalogue(pipeline.layout.acquisition_catalogue, listing.acquisitions)
+        settings = pipeline.settings
+        with only_listing(settings):
+            known = {item.date: item for item in pipeline.catalogue.acquisitions}
+            listing = list_source(settings, datetime.now(UTC), config.season or None)
+            for item in listing.acquisitions:
+                if item.date not in known or known[item.date].version != item.version:
+                    _observe(context, item)
+                    if not item.complete:
+                        context.log.warning(f"{item.date}: {item.state}: {item.reason}")
+            # Only now: a version that is in the table counts as observed.
+            write_catalogue(pipeline.layout.acquisition_catalogue, listing.acquisitions)
+        wrong = late_checksums(settings)
         dates = [str(item.date) for item in listing.acquisitions]
         reloaded = code_location.reload_unless_loaded("acquisition", dates)
         return dg.MaterializeResult(
@@ -97,7 +104,17 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
                     severity=dg.AssetCheckSeverity.WARN,
                     check_name="new_dates_arrive",
                     description=listing.warning or None,
-                )
+                ),
+                dg.AssetCheckResult(
+                    passed=not wrong,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    check_name="late_checksums",
+                    description="; ".join(
+                        [*wrong, "materialise s1_products of their dates to fetch them anew"]
+                    )
+                    if wrong
+                    else None,
+                ),
             ],
             data_version=data_version(*listing.acquisitions),
         )
@@ -256,6 +273,10 @@ def precise_orbits_check() -> dg.AssetChecksDefinition:
         from avalanche_assets.catalogue.orbits import refinable
         from avalanche_assets.sentinel1.orbit import Orbit
 
+        source = pipeline.settings.source
+        if source.orbits is None:
+            return dg.AssetCheckResult(passed=True, description="annotated orbits, as the settings ask")
+        by_hand = "" if source.kind == "cdse" else f"put precise orbit files into {source.orbits}, then "
         today, days = datetime.now(UTC).date(), []
         for item in pipeline.catalogue.acquisitions:
             stored = pipeline.layout.orbit_files(item.date)
@@ -266,7 +287,7 @@ def precise_orbits_check() -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not days,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"launch refine_orbit for {', '.join(days)}" if days else None,
+            description=f"{by_hand}launch refine_orbit for {', '.join(days)}" if days else None,
             metadata={"refinable dates": len(days)},
         )
 

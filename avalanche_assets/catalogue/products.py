@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from avalanche_assets.catalogue.interface import ProductOffer
 from avalanche_assets.errors import SafeError, TableError
 from avalanche_assets.files import write_text
 from avalanche_assets.sentinel1.product import Product
@@ -82,12 +81,6 @@ def open_products(records: Path) -> list[Product]:
 def ipf_text(version: tuple[int, int]) -> str:
     """A processor version as the manifest writes it, e.g. ``2.90``."""
     return f"{version[0]}.{version[1]:02d}"
-
-
-def is_here(offer: ProductOffer, folder: Path) -> bool:
-    """Whether a product lies in the folder under one of the names that sources give it."""
-    stem = offer.name.removesuffix(".zip").removesuffix(".SAFE")
-    return any((folder / f"{stem}{ending}").exists() for ending in (".SAFE", ".zip", ".SAFE.zip"))
 
 
 def size_of(path: Path) -> int:

@@ -5,6 +5,8 @@ kept in the ledger: it is asked only for what is new, and its dates wait for lat
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
@@ -14,11 +16,11 @@ from avalanche_assets.area import area_of_interest
 from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing, read_catalogue, season_of
 from avalanche_assets.catalogue.interface import Catalogue, ProductOffer, ProductQuery
 from avalanche_assets.catalogue.ledger import Ledger, list_span, poll, read_ledger, scope_of, write_ledger
-from avalanche_assets.catalogue.products import is_here
 from avalanche_assets.catalogue.raster_folder import find_rasters
 from avalanche_assets.catalogue.registration import acquisitions_of, offers_of
 from avalanche_assets.catalogue.season import SeasonOutlook, in_season, season_outlook, season_spans
 from avalanche_assets.catalogue.silence import silence_warning
+from avalanche_assets.catalogue.verification import compare_late_md5, copies
 from avalanche_assets.errors import CatalogueError
 from avalanche_assets.settings import Settings
 
@@ -51,8 +53,19 @@ def open_catalogue(settings: Settings) -> Catalogue:
     raise CatalogueError(f"source.kind {source.kind} has no catalogue of products; choose another source")
 
 
+@contextmanager
+def only_listing(settings: Settings) -> Iterator[None]:
+    """Keeps other processes from listing meanwhile: each would write what only it found."""
+    path = settings.layout.source_ledger
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        yield
+
+
 def list_source(settings: Settings, now: datetime, season: str | None = None) -> SourceListing:
     """Acquisitions of the configured source in order of date, those that wait, and products passed over.
+
+    To be called, and its result stored, within `only_listing`.
 
     Args:
         settings: Of the deployment.
@@ -96,6 +109,21 @@ def offers(settings: Settings, acquisition: Acquisition) -> list[ProductOffer]:
     return offers_of(_listed(settings, query, day), acquisition)
 
 
+def late_checksums(settings: Settings) -> list[str]:
+    """What is wrong with fetched products whose MD5 the source told later; empty when nothing is.
+
+    Each product is read for it once, unless it is wrong.
+    """
+    if not settings.source.remote:
+        return []
+    return [
+        problem
+        for offer in _ledger(settings).on_offer
+        if offer.md5
+        for problem in compare_late_md5(offer.name, offer.md5, settings.source.folder)
+    ]
+
+
 def outlook(settings: Settings, season: str, now: datetime) -> SeasonOutlook:
     """How a season stands that `list_source` has listed.
 
@@ -109,7 +137,7 @@ def outlook(settings: Settings, season: str, now: datetime) -> SeasonOutlook:
         ledger,
         _registered(settings, ledger, now),
         settings.season.reference_months,
-        lambda offer: is_here(offer, folder),
+        lambda offer: bool(copies(offer.name, folder)),
         (settings.source.transfer.max_mb_per_s or USUAL_MB_PER_S) * 1e6,
         now,
     )
@@ -124,17 +152,14 @@ def _asked(settings: Settings, now: datetime, season: str | None) -> Ledger:
     months = settings.season.reference_months
     begin, _ = season_spans(season_of(now.date()), months)[0]
     current = replace(query, start=begin)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two listings at a time would each write what only they found.
-    with FileLock(path.with_suffix(".lock")):
-        known = read_ledger(path, kind, current)
-        ledger = poll(known, catalogue, current, now)
-        # Dates once registered stay, also when the ledger was lost.
-        lost = set() if known.offers else set(read_catalogue(settings.layout.acquisition_catalogue).seasons)
-        for name in sorted(lost | ({season} if season else set())):
-            for first, stop in season_spans(name, months):
-                ledger = list_span(ledger, catalogue, replace(query, start=first, stop=stop), now)
-        write_ledger(path, ledger)
+    known = read_ledger(path, kind, current)
+    ledger = poll(known, catalogue, current, now)
+    # Dates once registered stay, also when the ledger was lost.
+    lost = set() if known.offers else set(read_catalogue(settings.layout.acquisition_catalogue).seasons)
+    for name in sorted(lost | ({season} if season else set())):
+        for first, stop in season_spans(name, months):
+            ledger = list_span(ledger, catalogue, replace(query, start=first, stop=stop), now)
+    write_ledger(path, ledger)
     return ledger
 
 

@@ -60,6 +60,39 @@ def read_note(path: Path) -> Verified | None:
     return note if (status.st_size, status.st_mtime_ns) == (note.size_bytes, note.mtime_ns) else None
 
 
+def copies(name: str, folder: Path) -> list[Path]:
+    """Where a product lies in `folder`; each source, and each hand, gives it a name of another form."""
+    stem = name.removesuffix(".zip").removesuffix(".SAFE")
+    named = (folder / f"{stem}{ending}" for ending in (".SAFE.zip", ".SAFE", ".zip"))
+    return [path for path in named if path.exists()]
+
+
+def compare_late_md5(name: str, md5: str, folder: Path) -> list[str]:
+    """Compares fetched copies of a product that were verified while the catalogue had no MD5 of it.
+
+    Those that are right are noted so and not read again. Another MD5 of contents that their manifest
+    confirms mostly means that the product was packed anew.
+
+    Args:
+        name: Of the product.
+        md5: What the catalogue says by now, hexadecimal.
+        folder: Where copies lie.
+
+    Returns:
+        What is wrong with which copy.
+    """
+    wrong = []
+    for path in copies(name, folder):
+        note = read_note(path)
+        if note is None or note.by == "md5":
+            continue
+        if (found := _md5(path)) == md5.lower():
+            _write_note(path, note.model_copy(update={"by": "md5", "md5": found, "at": _now()}))
+        else:
+            wrong.append(f"{path.name}: its MD5 is {found}, the catalogue says {md5.lower()} by now")
+    return wrong
+
+
 def is_verified(path: Path, size_bytes: int | None, md5: str) -> bool:
     """Whether a file was verified against what the catalogue says now; reads only its note.
 
@@ -95,12 +128,17 @@ def fetch_product(
 ) -> Path:
     """The verified zip of a product in `folder`; one that is there already is verified instead of fetched.
 
+    A copy under another name was put there by hand or by another source: it is taken as it is, since whoever
+    opens it compares the checksums in it.
+
     Raises:
         CatalogueError: As `HttpService.download`.
     """
     path = folder / remote.name
     if is_verified(path, remote.size_bytes, remote.md5):
         return path
+    if not path.exists() and (others := copies(remote.name, folder)):
+        return others[0]
     if not (path.is_file() and _is_sound(path, remote)):
         # The catalogue's MD5 says more than the manifest; the zip has to be a harmless product all the same.
         path = service.download(remote, folder, _open if remote.md5 else verify_product, progress)
@@ -111,10 +149,18 @@ def fetch_product(
         by="md5" if remote.md5 else "manifest",
         md5=remote.md5.lower(),
         catalogue_id=catalogue_id,
-        at=datetime.now(UTC).replace(microsecond=0),
+        at=_now(),
     )
-    write_text(note_of(path), note.model_dump_json(indent=2) + "\n")
+    _write_note(path, note)
     return path
+
+
+def _write_note(path: Path, note: Verified) -> None:
+    write_text(note_of(path), note.model_dump_json(indent=2) + "\n")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _is_sound(path: Path, remote: Remote) -> bool:

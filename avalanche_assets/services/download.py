@@ -23,6 +23,8 @@ CHUNK_BYTES = 1 << 18
 """Large enough to cost little each, small enough to be in the processor's cache when they are digested."""
 ADVANCE_BYTES = 1 << 20
 """A try that brings so much counts as progress: tries are counted anew."""
+CRAWL_BYTES = 1 << 16
+"""A stream that brings less while it might as well have said nothing (`stalled_s`) is a stalled one too."""
 RESTARTS = 2
 """How often a file with wrong bytes is fetched again from its first byte."""
 GB = 1e9
@@ -81,9 +83,9 @@ class Download:
         """Fetches and checks the file; see `HttpService.download`."""
         self._folder.mkdir(parents=True, exist_ok=True)
         final = self._folder / self._remote.name
-        before = _identity(final)
+        before = identity(final)
         with only_writer(self._folder, self._remote.name):
-            if _identity(final) not in (None, before):
+            if identity(final) not in (None, before):
                 return final  # The process that was waited for has just put it there.
             wrong = None
             for _ in range(1 + RESTARTS):
@@ -155,6 +157,7 @@ class Download:
         self._require_room(part)
         self._report.begin(part.size)
         pace = _Pace(self._settings.max_mb_per_s)
+        checked, then = part.size, time.monotonic()
         for chunk in _chunks(response, pace.chunk_bytes):
             if self._total is not None and part.size + len(chunk) > self._total:
                 raise _WrongBytesError(
@@ -162,6 +165,10 @@ class Download:
                 )
             part.append(chunk)
             pace.after(len(chunk))
+            if time.monotonic() - then > self._settings.stalled_s:
+                if part.size - checked < CRAWL_BYTES:
+                    raise AgainError(f"{place(self._remote.url)}: hardly anything comes any more")
+                checked, then = part.size, time.monotonic()
             if self._report.due():
                 self._require_room(part)
                 self._report.send(part.size, self._total)
@@ -249,7 +256,7 @@ def _content_range(response: requests.Response) -> tuple[int, int | None]:
     return int(match[1]), None if match[2] == "*" else int(match[2])
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """Tells a file from one that replaced it; None where there is none."""
     try:
         status = path.stat()

@@ -59,8 +59,12 @@ def test_pool_has_the_four_connections_of_an_account(file):
     assert concurrency["pools"] == {"granularity": "op", "default_limit": 4}
 
 
-def test_dates_that_can_have_a_precise_orbit_by_now_are_named(tmp_path):
-    built = definitions(tmp_path)
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [("cdse", ""), ("safe_folder", "put precise orbit files into {folder}, then ")],
+)
+def test_dates_that_can_have_a_precise_orbit_by_now_are_named(tmp_path, kind, advice):
+    built = definitions(tmp_path, kind)
     settings = load_settings(tmp_path / "avalanche.toml")
     days = [date(2018, 1, 3), date(2018, 1, 9), datetime.now(UTC).date()]
     write_catalogue(
@@ -81,7 +85,8 @@ def test_dates_that_can_have_a_precise_orbit_by_now_are_named(tmp_path):
     result = check(pipeline=built.resources["pipeline"])
     assert not result.passed
     assert result.severity == dg.AssetCheckSeverity.WARN
-    assert result.description == "launch refine_orbit for 2018-01-03"
+    begin = advice.format(folder=settings.source.orbits)
+    assert result.description == f"{begin}launch refine_orbit for 2018-01-03"
     job = built.get_repository_def().get_job("refine_orbit")
     keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     assert keys == {"orbit_files", "sigma0"}

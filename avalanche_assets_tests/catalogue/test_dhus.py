@@ -30,7 +30,7 @@ from avalanche_assets.sentinel1.safe import SafeArchive
 from avalanche_assets.services.credentials import Account
 from avalanche_assets.settings import TransferSettings
 
-QUICK = TransferSettings(attempts=3, first_wait_s=0, longest_wait_s=0, stalled_s=0.5, keep_free_gb=0)
+QUICK = TransferSettings(attempts=3, first_wait_s=0, longest_wait_s=0, stalled_s=2, keep_free_gb=0)
 ACCOUNT = Account(SecretStr(USERNAME), SecretStr(PASSWORD), "DHUS_USERNAME and DHUS_PASSWORD")
 QUERY = ProductQuery(139, "DESCENDING", (5.4, 43.9, 7.8, 46.5))
 NAME = "S1B_IW_GRDH_1SDV_20171203T053600_20171203T053625_008510_0FFFFF_0001"
@@ -342,7 +342,7 @@ def test_a_product_that_has_gone_or_changed_since_the_search_is_not_taken(archiv
 
 
 def test_the_disk_is_not_filled(archive, tmp_path):
-    with pytest.raises(CatalogueError, match=r"stay free \(source\.transfer\.keep_free_gb\); make room"):
+    with pytest.raises(CatalogueError, match=r"stay free; make room, or set source\.transfer\.keep_free_gb"):
         fetch(archive, tmp_path, QUICK.model_copy(update={"keep_free_gb": 1e9}))
     assert archive.served[PATH] == 0
 

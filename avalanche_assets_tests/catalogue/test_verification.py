@@ -11,7 +11,14 @@ from loopback.fake_cdse import ranged
 from loopback.server import Fault, LoopbackServer
 from sentinel1.tiny_safe import write_tiny_safe
 
-from avalanche_assets.catalogue.verification import fetch_product, is_verified, note_of, read_note
+from avalanche_assets.catalogue.verification import (
+    compare_late_md5,
+    copies,
+    fetch_product,
+    is_verified,
+    note_of,
+    read_note,
+)
 from avalanche_assets.errors import CatalogueError
 from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
@@ -135,3 +142,36 @@ def test_notes_and_parts_do_not_show_in_the_folder_s_listing(fetch, tmp_path):
     listed = list_folder(tmp_path)
     assert [acquisition.products for acquisition in listed.acquisitions] == [(path.name,)]
     assert listed.dropped == ()
+
+
+def test_an_md5_that_comes_later_is_compared_once(fetch, server, md5, tmp_path):
+    path = fetch()
+    assert read_note(path).by == "manifest"
+    assert compare_late_md5(NAME, md5.upper(), tmp_path) == []
+    assert (read_note(path).by, read_note(path).md5) == ("md5", md5)
+    assert is_verified(path, None, md5)
+    damage(path, keep_time=True)
+    # Noted as compared: not read again.
+    assert compare_late_md5(NAME, md5, tmp_path) == []
+    assert len(server.seen) == 1
+
+
+def test_an_md5_that_comes_later_and_differs_is_told_and_leads_to_another_fetch(fetch, server, md5, tmp_path):
+    path = fetch()
+    damage(path, keep_time=True)
+    (problem,) = compare_late_md5(NAME, md5, tmp_path)
+    assert path.name in problem
+    assert f"the catalogue says {md5} by now" in problem
+    assert fetch(md5) == path
+    assert len(server.seen) == 2
+    assert compare_late_md5(NAME, md5, tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [f"{NAME}.SAFE", f"{NAME}.SAFE.zip"])
+def test_a_product_put_there_by_hand_under_another_name_is_not_fetched(fetch, server, md5, tmp_path, name):
+    placed = tmp_path / name
+    placed.mkdir()
+    assert copies(f"{NAME}.SAFE", tmp_path) == [placed]
+    assert fetch(md5) == placed
+    assert server.seen == []
+    assert compare_late_md5(f"{NAME}.SAFE", md5, tmp_path) == []

@@ -53,9 +53,10 @@ class Fault:
     """What goes wrong with one request.
 
     `kind` is ``status`` (answered instead of the real answer), something that befalls the body at byte `at`:
-    ``reset`` (the connection is reset), ``stall`` (nothing more is said), ``truncate`` (the connection closes
-    in order, though more was announced), ``flip`` (a byte is another one), ``shorter`` (and announced so),
-    ``longer`` (and announced so), ``whole`` (the range asked for is ignored), or a kind of `on_fault`.
+    ``reset`` (the connection is reset), ``stall`` (nothing more is said), ``drip`` (a byte now and then),
+    ``truncate`` (the connection closes in order, though more was announced), ``flip`` (one byte is another),
+    ``shorter`` (and announced so), ``longer`` (and announced so), ``whole`` (the range asked for is ignored),
+    or a kind of `on_fault`.
     """
 
     kind: str
@@ -207,8 +208,11 @@ class LoopbackServer:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                broken = kind in ("reset", "stall", "truncate")
+                broken = kind in ("reset", "stall", "truncate", "drip")
                 self._write(request.path, body[:at] if broken else body, answer.status in (200, 206))
+                while kind == "drip" and at < len(body) and not server._released.wait(0.05):
+                    self._write(request.path, body[at : at + 1], answer.status in (200, 206))
+                    at += 1
                 if kind == "stall":
                     # Until the client loses patience and goes, or the test is over.
                     self.connection.settimeout(0.05)

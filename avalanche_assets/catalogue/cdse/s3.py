@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from avalanche_assets.catalogue.cdse.https import download_orbit_file
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer
+from avalanche_assets.catalogue.verification import copies
 from avalanche_assets.errors import CatalogueError, RefusedError, SafeError, TransientError
 from avalanche_assets.sentinel1.hostile_zip import MAX_UNPACKED_BYTES
 from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive, parse_data_objects
@@ -74,8 +75,8 @@ class S3Archive:
         final = folder / offer.name
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder, offer.name):
-            if final.is_dir():
-                return final  # It got its name when it had been verified.
+            if here := copies(offer.name, folder):
+                return here[0]  # A folder gets its name when it has been verified.
             objects = self._objects(offer)
             hidden = folder / f".{offer.name}.part"
             self._fill(hidden, offer, objects, progress)

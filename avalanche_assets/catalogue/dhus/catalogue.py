@@ -38,17 +38,13 @@ from avalanche_assets.catalogue.product_name import ProductName
 from avalanche_assets.catalogue.verification import fetch_product
 from avalanche_assets.errors import CatalogueError, OfflineError, RefusedError, SafeError
 from avalanche_assets.services.credentials import Account
+from avalanche_assets.services.download import ADVANCE_BYTES, RESTARTS, identity, require_room
 from avalanche_assets.services.http_failures import AgainError, failure_of, place
 from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.services.part_file import only_writer
 from avalanche_assets.services.progress import Progress
 from avalanche_assets.settings import TransferSettings
 
-GB = 1e9
-RESTARTS = 2
-"""How often a product with wrong bytes is fetched again from its first byte."""
-ADVANCE_BYTES = 1 << 20
-"""A try that brings so much counts as progress: tries are counted anew."""
 POLARISATIONS = {"VV VH", "VH VV"}
 """Both orders occur in the attribute `polarisationmode`."""
 
@@ -208,9 +204,9 @@ class _Transfer:
         """As `HttpService.download`."""
         folder.mkdir(parents=True, exist_ok=True)
         final, landing = folder / remote.name, folder / f".{remote.name}.dhus"
-        before = _written(final)
+        before = identity(final)
         with only_writer(folder, remote.name):
-            if _written(final) not in (None, before):
+            if identity(final) not in (None, before):
                 return final  # The process that was waited for has just put it there.
             try:
                 self._right(remote, landing, check, progress).replace(final)
@@ -225,7 +221,8 @@ class _Transfer:
         """The checked product in the folder `landing`, its bytes on disk."""
         wrong = ""
         for _ in range(1 + RESTARTS):
-            self._require_room(remote, landing)
+            missing = max(0, (remote.size_bytes or 0) - _bytes_in(landing))
+            require_room(landing.parent, remote.name, missing, self.settings)
             try:
                 path = self._complete(remote, landing, progress)
                 check(path)
@@ -268,15 +265,6 @@ class _Transfer:
                 "acquisition_catalogue"
             )
         return Path(details["path"])
-
-    def _require_room(self, remote: Remote, landing: Path) -> None:
-        missing = max(0, (remote.size_bytes or 0) - _bytes_in(landing))
-        free, kept = shutil.disk_usage(landing.parent).free, self.settings.keep_free_gb * GB
-        if free - missing < kept:
-            raise CatalogueError(
-                f"{landing.parent}: {free / GB:.1f} GB are free, {remote.name} needs {missing / GB:.1f} GB "
-                f"more and {kept / GB:.1f} GB stay free (source.transfer.keep_free_gb); make room"
-            )
 
 
 class _Archive(SentinelAPI):  # type: ignore[misc]
@@ -346,12 +334,6 @@ def _bytes_in(folder: Path) -> int:
     with suppress(FileNotFoundError):
         return sum(file.stat().st_size for file in folder.iterdir())
     return 0
-
-
-def _written(path: Path) -> int | None:
-    with suppress(FileNotFoundError):
-        return path.stat().st_mtime_ns
-    return None
 
 
 def _utc(instant: datetime) -> datetime:
