@@ -20,8 +20,8 @@ CORRIDOR_REQUIRED = (("corridor_id", "insee"), ("corridor_id", "site"))
 
 def plain(header: str) -> str:
     """A header in lower case without accents, runs of other signs as one underscore."""
-    ascii_only = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "_", ascii_only.lower()).strip("_")
+    bare = "".join(sign for sign in unicodedata.normalize("NFKD", header) if not unicodedata.combining(sign))
+    return re.sub(r"[^a-z0-9]+", "_", bare.lower()).strip("_")
 
 
 def find_columns(

@@ -27,7 +27,7 @@ def test_table_with_wkt_gives_corridors_and_names_its_bad_lines(tmp_path):
     assert {item.record: item.reason for item in report.rejected} == {
         "line 3": "shape 'POLYGON ((1 2' is no WKT",
         "line 4": "no geometry",
-        "line 7": "'2' fields, but the header has '4'",
+        "line 7": "wrong number of fields: '2', the header has 4",
     }
     assert (report.read, report.kept) == (5, 2)
     assert report.reasons()["shape is no WKT"] == 1
