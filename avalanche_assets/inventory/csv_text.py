@@ -26,7 +26,7 @@ class DelimitedText:
 
     Attributes:
         path: Where it comes from, for errors.
-        data: The header and all rows in UTF-8, lines ended by a line feed.
+        data: The header and all rows in UTF-8.
         headers: Headers as they are written.
         delimiter: Between fields.
         first_line: Line of the file that the header starts on.

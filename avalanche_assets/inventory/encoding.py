@@ -16,7 +16,7 @@ ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 def utf8_lines(path: Path) -> bytes:
-    """A text file in UTF-8 without byte order mark, its lines ended by line feeds alone.
+    """A text file in UTF-8 without byte order mark, every line with a line feed at its end.
 
     Raises:
         InventoryError: It is a spreadsheet, or in no known encoding.
@@ -26,7 +26,10 @@ def utf8_lines(path: Path) -> bytes:
         raise InventoryError(f"{path}: a spreadsheet or archive, not text; save the table as CSV in UTF-8")
     if not data.isascii():
         data = _utf8(data, path)
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+    # Old programs end lines by a carriage return alone.
+    if data.count(b"\r") == data.count(b"\r\n"):
+        return data
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _utf8(data: bytes, path: Path) -> bytes:
