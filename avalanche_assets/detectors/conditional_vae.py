@@ -2,7 +2,8 @@
 
 Loss per patch: `sum w (0.5 (x - m)^2 / v + 0.5 log v) + KL` over VV* and VH* and all pixels, with mean `m`
 and variance `v` predicted for each of them; the weight `w` is 0 without a value on either date and where the
-radar does not see the ground. Terrain is given, not reconstructed, so nothing is spent on it.
+radar does not see the ground. Terrain is given, not reconstructed, so nothing is spent on it. The code may
+stay empty: what is expected then follows from the old image alone.
 
 Score: the residual in standard deviations, smoothed over one pixel, mean of both polarisations (their
 speckle is independent), over its median in the patch, weighted by a Gaussian around the deposit point; its

@@ -22,7 +22,9 @@ from avalanche_assets.tables import PATCH_SIZE
 
 
 class NetworkDetector(Detector):
-    """A detector whose weights are those of a torch network."""
+    """A detector whose weights are those of a torch network; `least_kl` is that of its `Task`."""
+
+    least_kl = 0.0
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -76,6 +78,7 @@ class NetworkDetector(Detector):
                 samples,
                 validation,
                 RECIPES[self.model].window,
+                self.least_kl,
             )
             best_epoch, history = train_network(task, settings, progress, checkpoint)
         content = {

@@ -30,8 +30,6 @@ RATE_DROP_EPOCH = 50
 """Lu & Xu divide the learning rate by ten here."""
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is active when its mean varies more than this (Burda et al. 2016, section 5.2)."""
-LEAST_KL_NATS = 1.0
-"""Below this the code carries no information and every patch is reconstructed as the same picture."""
 REPORT_SECONDS = 30.0
 
 
@@ -64,6 +62,7 @@ class Task:
         train: Training samples.
         validation: Observable validation samples of any label.
         window: Which labels count.
+        least_kl: Nats below which the training has failed.
     """
 
     name: str
@@ -73,6 +72,7 @@ class Task:
     train: PatchSource
     validation: PatchSource
     window: str
+    least_kl: float
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def train_network(
                     "weights": weights,
                 },
             )
-    _require_information(task.name, history[best - 1], settings)
+    _require_information(task, history[best - 1], settings)
     network.load_state_dict(weights)
     network.eval()
     if checkpoint is not None:
@@ -324,10 +324,10 @@ def _copy_weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-def _require_information(name: str, record: Epoch, settings: LearningSettings) -> None:
+def _require_information(task: Task, record: Epoch, settings: LearningSettings) -> None:
     kl = record.parts.get("kl", math.inf)
-    if kl < LEAST_KL_NATS:
+    if kl < task.least_kl:
         raise DetectorError(
-            f"{name}: the latent code collapsed: KL is {kl:.3f} nats in epoch {record.epoch}, at least "
-            f"{LEAST_KL_NATS:g} is needed; lower learning.kl_weight, which is {settings.kl_weight}"
+            f"{task.name}: the latent code collapsed: KL is {kl:.3f} nats in epoch {record.epoch}, at least "
+            f"{task.least_kl:g} is needed; lower learning.kl_weight, which is {settings.kl_weight}"
         )

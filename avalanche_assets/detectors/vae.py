@@ -42,6 +42,8 @@ class Vae(NetworkDetector):
 
     variants: tuple[str, ...] = ("", "kl", "elbo", "local")
     variational = True
+    least_kl = 1.0
+    """Below this the code carries no information and every patch is reconstructed as the same picture."""
 
     def __init__(self, name: str = "vae") -> None:
         super().__init__(name)
