@@ -14,7 +14,12 @@ from avalanche_assets.assets.acquisition import (
 from avalanche_assets.assets.backscatter import reference_assets, sigma0_from_products, sigma0_from_rasters
 from avalanche_assets.assets.detection import anomaly_scores_asset, detection_assets
 from avalanche_assets.assets.inventory import avalanche_events_asset, corridors_asset
-from avalanche_assets.assets.learning import change_threshold_asset, decision_assets, training_assets
+from avalanche_assets.assets.learning import (
+    decision_assets,
+    detector_assets,
+    training_split_asset,
+    untrained_detector_assets,
+)
 from avalanche_assets.assets.patches import (
     corridor_labels_asset,
     corridor_patches_asset,
@@ -35,19 +40,20 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
     """The asset graph of a deployment, in flow order.
 
     With an elevation model the whole chain, from SAFE products or ready-made rasters; without one only what
-    needs no terrain: sigma0, VV*/VH*, patches and the scores of the detector that learns nothing.
+    needs no terrain: sigma0, VV*/VH*, patches and the scores of detectors that need not learn.
     """
     catalogue = read_catalogue(settings.layout.acquisition_catalogue, settings.season.max_gap_days)
     partitions = Partitions(catalogue, settings)
-    found, baseline = acquisition_catalogue_asset(), change_threshold_asset()
+    found = acquisition_catalogue_asset()
     acquisition = acquisition_spec(partitions, found)
     if settings.terrain is None:
         corridors = corridors_asset(None)
         sigma0 = sigma0_from_rasters(partitions, acquisition)
         reference, star = reference_assets(partitions, sigma0)
         patches = corridor_patches_asset(partitions, star, corridors, None, None)
-        scores = anomaly_scores_asset(partitions, patches, baseline, None, None)
-        return [found, acquisition, corridors, sigma0, reference, star, patches, baseline, scores]
+        detectors = untrained_detector_assets()
+        scores = anomaly_scores_asset(partitions, patches, None, detectors)
+        return [found, acquisition, corridors, sigma0, reference, star, patches, *detectors, scores]
 
     dem, slope_aspect = terrain_assets()
     corridors = corridors_asset(dem)
@@ -65,8 +71,11 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
     terrain_patches = terrain_patches_asset(dem, slope_aspect, corridors, geometry)
     patches = corridor_patches_asset(partitions, star, corridors, geometry, dem)
     labels = corridor_labels_asset(partitions, corridors, events)
-    split, vae = training_assets(partitions, found, corridors, terrain_patches, patches, labels)
-    scores = anomaly_scores_asset(partitions, patches, baseline, terrain_patches, vae)
+    split = training_split_asset(partitions, found, corridors, labels)
+    detectors = detector_assets(
+        partitions, settings.learning.detectors, split, terrain_patches, patches, labels
+    )
+    scores = anomaly_scores_asset(partitions, patches, terrain_patches, detectors)
     thresholds, evaluation = decision_assets(partitions, split, scores, labels)
     return [
         found,
@@ -74,8 +83,8 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
         *fetched,
         *(dem, slope_aspect, corridors, events),
         *(sigma0, reference, star, terrain_patches, patches, labels),
-        *(split, vae, baseline, scores, thresholds, evaluation),
-        *detection_assets(partitions, scores, patches, thresholds, vae, baseline, evaluation),
+        *(split, *detectors, scores, thresholds, evaluation),
+        *detection_assets(partitions, scores, patches, detectors, thresholds, evaluation),
     ]
 
 
