@@ -12,7 +12,11 @@ from avalanche_assets.assets.acquisition import (
     product_assets,
 )
 from avalanche_assets.assets.backscatter import reference_assets, sigma0_from_products, sigma0_from_rasters
-from avalanche_assets.assets.detection import anomaly_scores_asset, detection_assets
+from avalanche_assets.assets.detection import (
+    anomaly_scores_asset,
+    detection_assets,
+    published_scores_asset,
+)
 from avalanche_assets.assets.inventory import avalanche_events_asset, corridors_asset
 from avalanche_assets.assets.learning import change_threshold_asset, decision_assets, training_assets
 from avalanche_assets.assets.patches import (
@@ -20,9 +24,11 @@ from avalanche_assets.assets.patches import (
     corridor_patches_asset,
     terrain_patches_asset,
 )
+from avalanche_assets.assets.registry import registry_assets
 from avalanche_assets.assets.terrain import terrain_assets, track_geometry_asset
 from avalanche_assets.automation.acquiring import acquisition_jobs, watch_source
 from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.automation.promotion import promote_job, promotion_check
 from avalanche_assets.automation.stages import stage_jobs
 from avalanche_assets.catalogue.acquisitions import read_catalogue
 from avalanche_assets.resources.code_location import CodeLocation
@@ -66,15 +72,20 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
     labels = corridor_labels_asset(partitions, corridors, events)
     split, vae = training_assets(partitions, found, corridors, terrain_patches, patches, labels)
     scores = anomaly_scores_asset(partitions, patches, baseline, terrain_patches, vae)
-    thresholds, evaluation = decision_assets(partitions, split, scores, labels)
+    decisions = decision_assets(
+        partitions, split, scores, labels, patches, corridors, terrain_patches, vae, baseline
+    )
+    background, thresholds, evaluation = decisions
+    registry, promoted = registry_assets(evaluation, background, thresholds, vae, baseline)
+    published = published_scores_asset(partitions, scores, patches, promoted)
     return [
         found,
         acquisition,
         *fetched,
         *(dem, slope_aspect, corridors, events),
         *(sigma0, reference, star, terrain_patches, patches, labels),
-        *(split, vae, baseline, scores, thresholds, evaluation),
-        *detection_assets(partitions, scores, patches, thresholds, vae, baseline, evaluation),
+        *(split, vae, baseline, scores, *decisions, registry, promoted, published),
+        *detection_assets(partitions, published, patches, promoted, evaluation),
     ]
 
 
@@ -88,9 +99,13 @@ def build_definitions(settings_file: Path, webserver: str = "") -> dg.Definition
     assets = build_assets(settings)
     names = {asset.key.to_user_string() for asset in assets}
     jobs = [*stage_jobs(names), *acquisition_jobs(names, settings.learning.season)]
+    checks = [precise_orbits_check()] if "orbit_files" in names else []
+    if "promoted_model" in names:
+        jobs.append(promote_job())
+        checks.append(promotion_check())
     return dg.Definitions(
         assets=assets,
-        asset_checks=[precise_orbits_check()] if "orbit_files" in names else [],
+        asset_checks=checks,
         jobs=jobs,
         schedules=[watch_source(jobs[0], running=settings.source.remote)],
         resources={

@@ -52,6 +52,7 @@ def score_table(
     places = corridors.set_index("corridor_id")[["deposit_x", "deposit_y"]]
     for name, folder in folders.items():
         detector = load_detector(name, folder)
+        version = detector.version
         scores, maps = detector.score(seen), detector.anomaly_map(seen)
         scored = {
             corridor: {"score": float(score), **_peak(anomaly, grid, *places.loc[corridor])}
@@ -65,6 +66,7 @@ def score_table(
                 "previous_date": previous.date if previous else None,
                 "gap_days": (current.date - previous.date).days if previous else None,
                 "detector": name,
+                "detector_version": version,
                 "observable": corridor in scored,
             }
             if corridor in scored:
