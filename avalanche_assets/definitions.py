@@ -12,7 +12,11 @@ from avalanche_assets.assets.acquisition import (
     product_assets,
 )
 from avalanche_assets.assets.backscatter import reference_assets, sigma0_from_products, sigma0_from_rasters
-from avalanche_assets.assets.detection import anomaly_scores_asset, detection_assets
+from avalanche_assets.assets.detection import (
+    anomaly_scores_asset,
+    detection_assets,
+    published_scores_asset,
+)
 from avalanche_assets.assets.inventory import avalanche_events_asset, corridors_asset
 from avalanche_assets.assets.learning import (
     decision_assets,
@@ -25,10 +29,12 @@ from avalanche_assets.assets.patches import (
     corridor_patches_asset,
     terrain_patches_asset,
 )
+from avalanche_assets.assets.registry import registry_assets
 from avalanche_assets.assets.schema_checks import schema_checks
 from avalanche_assets.assets.terrain import terrain_assets, track_geometry_asset
 from avalanche_assets.automation.acquiring import acquisition_jobs, watch_source
 from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.automation.promotion import promote_job, promotion_check
 from avalanche_assets.automation.stages import stage_jobs
 from avalanche_assets.catalogue.acquisitions import read_catalogue
 from avalanche_assets.resources.code_location import CodeLocation
@@ -76,15 +82,20 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
         partitions, settings.learning.detectors, split, terrain_patches, patches, labels
     )
     scores = anomaly_scores_asset(partitions, patches, terrain_patches, detectors)
-    thresholds, evaluation = decision_assets(partitions, split, scores, labels)
+    decisions = decision_assets(
+        partitions, split, scores, labels, patches, corridors, terrain_patches, *detectors
+    )
+    background, thresholds, evaluation = decisions
+    registry, promoted = registry_assets(evaluation, background, thresholds, *detectors)
+    published = published_scores_asset(partitions, scores, patches, promoted)
     return [
         found,
         acquisition,
         *fetched,
         *(dem, slope_aspect, corridors, events),
         *(sigma0, reference, star, terrain_patches, patches, labels),
-        *(split, *detectors, scores, thresholds, evaluation),
-        *detection_assets(partitions, scores, patches, detectors, thresholds, evaluation),
+        *(split, *detectors, scores, *decisions, registry, promoted, published),
+        *detection_assets(partitions, published, patches, promoted, evaluation),
     ]
 
 
@@ -98,9 +109,13 @@ def build_definitions(settings_file: Path, webserver: str = "") -> dg.Definition
     assets = build_assets(settings)
     names = {asset.key.to_user_string() for asset in assets}
     jobs = [*stage_jobs(names), *acquisition_jobs(names, settings.learning.season)]
+    checks = [*([precise_orbits_check()] if "orbit_files" in names else []), *schema_checks(names)]
+    if "promoted_model" in names:
+        jobs.append(promote_job())
+        checks.append(promotion_check())
     return dg.Definitions(
         assets=assets,
-        asset_checks=[*([precise_orbits_check()] if "orbit_files" in names else []), *schema_checks(names)],
+        asset_checks=checks,
         jobs=jobs,
         schedules=[watch_source(jobs[0], running=settings.source.remote)],
         resources={

@@ -111,6 +111,29 @@ class DataLayout:
         return self.root / "learning" / "models" / detector
 
     @property
+    def score_background(self) -> Path:
+        return self.root / "learning" / "score_background.parquet"
+
+    @property
+    def model_registry(self) -> Path:
+        """The folder of all registered versions, one folder each."""
+        return self.root / "learning" / "registry" / "versions"
+
+    @property
+    def latest_model(self) -> Path:
+        """Names the version registered last."""
+        return self.root / "learning" / "registry" / "latest.json"
+
+    @property
+    def promoted_model(self) -> Path:
+        """Names the version that detections come from."""
+        return self.root / "learning" / "registry" / "promoted.json"
+
+    def trainings(self, seed: int) -> Path:
+        """The folder of what was trained again with another seed, for the evaluation only."""
+        return self.root / "learning" / "trainings" / f"seed={seed}"
+
+    @property
     def thresholds(self) -> Path:
         return self.root / "learning" / "thresholds.parquet"
 
@@ -122,6 +145,14 @@ class DataLayout:
     def anomaly_scores(self, acquisition_date: date | str) -> Path:
         folder = self.root / "detection" / "anomaly_scores" / _partition(acquisition_date)
         return folder / "part.parquet"
+
+    def published_scores(self, acquisition_date: date | str) -> Path:
+        folder = self.root / "detection" / "published_scores" / _partition(acquisition_date)
+        return folder / "part.parquet"
+
+    def residuals(self, acquisition_date: date | str) -> Path:
+        """The maps behind one date's detections."""
+        return self.root / "detection" / "residuals" / _partition(acquisition_date) / "part.parquet"
 
     def detections(self, acquisition_date: date | str) -> Path:
         folder = self.root / "detection" / "detections" / _partition(acquisition_date)

@@ -149,6 +149,7 @@ ANOMALY_SCORES = pa.schema(
         column("previous_date", pa.date32(), "date of the previous acquisition, null without one"),
         column("gap_days", pa.int16(), "days since the previous acquisition, null without one", "d"),
         column("detector", pa.string(), "name of the detector"),
+        column("detector_version", pa.string(), "version of the trained detector"),
         column("score", pa.float64(), "anomaly score, higher is more anomalous; null if not observable"),
         column("peak_x", pa.float64(), "easting of the anomaly's peak, null if not observable", "m"),
         column("peak_y", pa.float64(), "northing of the anomaly's peak", "m"),
@@ -156,6 +157,30 @@ ANOMALY_SCORES = pa.schema(
         column("reason", pa.string(), "why not observable, null when it is"),
     ]
 )
+
+PUBLISHED_SCORES = pa.schema(
+    [
+        field.with_metadata({"unit": "1", "meaning": "score in spreads above the date's median; null if not"})
+        if field.name == "score"
+        else field
+        for field in ANOMALY_SCORES
+    ]
+    + [
+        column("raw_score", pa.float64(), "score as the detector gave it; null if not observable"),
+        column("model", pa.string(), "promoted version in the model registry"),
+    ]
+)
+"""The scores of the promoted model, normalised per date: what thresholds act on."""
+
+SCORE_BACKGROUND = pa.schema(
+    [
+        column("acquisition_date", pa.date32(), "date, null for all training dates together"),
+        column("detector", pa.string(), "name of the detector, null for what patches themselves tell"),
+        column("statistic", pa.string(), "what is measured, see `drift.STATISTICS`"),
+        column("value", pa.float64(), "value of the statistic; null where it could not be measured"),
+    ]
+)
+"""Levels of scores and patches on the training dates: normalisation and drift refer to them."""
 
 OPERATING_POINTS = ("balanced", "mapping", "screening", "budget")
 LABEL_WINDOWS = ("new", "recent")
@@ -165,12 +190,38 @@ THRESHOLDS = pa.schema(
         column("detector", pa.string(), "name of the detector"),
         column("label_window", pa.string(), "new or recent"),
         column("operating_point", pa.string(), ", ".join(OPERATING_POINTS)),
-        column("threshold", pa.float64(), "a score at or above it is a detection; null if undefined"),
+        column("threshold", pa.float64(), "a normalised score at or above it is a detection; null undefined"),
+        column("threshold_low", pa.float64(), "lower end of its 95 % interval; null without one"),
+        column("threshold_high", pa.float64(), "upper end of its 95 % interval"),
         column("value", pa.float64(), "the criterion reached on the validation dates"),
         column("positives", pa.int32(), "positive validation samples"),
         column("negatives", pa.int32(), "negative validation samples"),
+        column("unscored", pa.int32(), "labelled validation samples without a score, left out"),
+        column("reason", pa.string(), "why threshold or interval are undefined; null when both are defined"),
     ]
 )
+
+MEASURES = {
+    "balanced_accuracy": "mean recall of both classes; null without one",
+    "f1": "F1 of the positive class; null without positives",
+    "f2": "F2 of the positive class, recall counts twice",
+    "recall": "share of the positives detected",
+    "specificity": "share of the negatives not detected",
+    "precision": "share of the detections that are positive; null without detections",
+    "false_alarms_per_hit": "false alarms for every hit; null without a hit",
+    "roc_auc": "area under the ROC curve; null without one class",
+    "average_precision": "area under precision over recall",
+}
+"""What is measured of a detector on labelled samples, and its meaning."""
+
+
+def _with_interval(name: str, meaning: str) -> list[pa.Field]:
+    return [
+        column(name, pa.float64(), meaning),
+        column(f"{name}_low", pa.float64(), "lower end of its 95 % interval; null without one"),
+        column(f"{name}_high", pa.float64(), "upper end of its 95 % interval"),
+    ]
+
 
 EVALUATION = pa.schema(
     [
@@ -179,13 +230,14 @@ EVALUATION = pa.schema(
         column("operating_point", pa.string(), "how the threshold was chosen"),
         column("area", pa.string(), "All massifs, or the name of one"),
         column("threshold", pa.float64(), "threshold applied, chosen on the validation dates"),
-        column("balanced_accuracy", pa.float64(), "mean recall of both classes; null without one"),
-        column("f1", pa.float64(), "F1 of the positive class; null without positives"),
-        column("average_precision", pa.float64(), "area under precision over recall"),
-        column("roc_auc", pa.float64(), "area under the ROC curve; null without one class"),
+        *(field for item in MEASURES.items() for field in _with_interval(*item)),
+        *_with_interval("gain", "average precision less that of the rival, on the same draws; null for it"),
         column("positives", pa.int32(), "positive test samples"),
         column("negatives", pa.int32(), "negative test samples"),
         column("prevalence", pa.float64(), "share of positives, 0..1"),
+        column("f1_all_positive", pa.float64(), "F1 of calling every sample positive"),
+        column("clusters", pa.int32(), "massif and date pairs that the intervals resample"),
+        column("trainings", pa.int32(), "trainings with different seeds behind the row; 1 without training"),
     ]
 )
 
@@ -199,9 +251,10 @@ DETECTIONS = pa.schema(
         column("window_start", TIME, "overpass of the previous acquisition; null without one", "UTC"),
         column("window_end", TIME, "overpass of this acquisition", "UTC"),
         column("detector", pa.string(), "name of the detector"),
-        column("detector_version", pa.string(), "version of the trained detector"),
+        column("detector_version", pa.string(), "version in the model registry"),
         column("operating_point", pa.string(), "how the threshold was chosen"),
-        column("score", pa.float64(), "anomaly score; null if not observable"),
+        column("score", pa.float64(), "score in spreads above the date's median; null if not observable"),
+        column("raw_score", pa.float64(), "score as the detector gave it; null if not observable"),
         column("threshold", pa.float64(), "threshold applied"),
         column("is_detection", pa.bool_(), "score at or above the threshold"),
         column("observable", pa.bool_(), "whether the corridor could be scored"),
@@ -222,6 +275,16 @@ DETECTIONS = pa.schema(
     ]
 )
 """Without the geometry columns: `geometry` (anomaly outline, empty without detection) is GeoParquet's."""
+
+RESIDUALS = pa.schema(
+    [
+        column("detection_id", pa.string(), "which detection of the date"),
+        CORRIDOR_ID,
+        ACQUISITION_DATE,
+        column("residual", PATCH, "what the detector did not expect, NaN where no value", "dB"),
+    ]
+)
+"""Why a corridor was detected: the map its score comes from."""
 
 SEASON_SUMMARY = pa.schema(
     [

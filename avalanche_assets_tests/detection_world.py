@@ -15,7 +15,7 @@ from avalanche_assets.detection.table import DecisionRule, build_detections, det
 from avalanche_assets.grid import Grid
 from avalanche_assets.patches.samples import PatchSamples
 from avalanche_assets.settings import InventorySettings, Settings, SourceSettings, TerrainSettings
-from avalanche_assets.tables import ANOMALY_SCORES
+from avalanche_assets.tables import PUBLISHED_SCORES
 
 RULE = DecisionRule("change_threshold", "0123abcd", "budget", 3.0)
 FIRST, SECOND = date(2017, 12, 28), date(2018, 1, 3)
@@ -169,6 +169,9 @@ def score_table(world: World, day: date, scores: dict[int, float], hidden: dict[
             "previous_date": previous,
             "gap_days": None if previous is None else (day - previous).days,
             "detector": RULE.detector,
+            "detector_version": "0123",
+            "model": RULE.detector_version,
+            "raw_score": None if index in hidden else 10 + scores.get(index, float(quiet[index])),
             "score": None if index in hidden else scores.get(index, float(quiet[index])),
             "peak_x": None if index in hidden else corridor.deposit_x,
             "peak_y": None if index in hidden else corridor.deposit_y,
@@ -177,7 +180,7 @@ def score_table(world: World, day: date, scores: dict[int, float], hidden: dict[
         }
         for index, corridor in enumerate(world.corridors.itertuples())
     ]
-    return pa.Table.from_pylist(rows, ANOMALY_SCORES)
+    return pa.Table.from_pylist(rows, PUBLISHED_SCORES)
 
 
 def patch_table(world: World, *, visible: float = 0.95, wet: float = 0.05) -> pa.Table:
@@ -216,6 +219,6 @@ def detections_of(
         RULE,
         current,
         previous,
-        ANOMALY_SCORES.empty_table() if earlier is None else earlier,
+        PUBLISHED_SCORES.empty_table() if earlier is None else earlier,
         world.grid,
     )

@@ -10,6 +10,7 @@ from avalanche_assets.assets.common import (
     analysis_grid,
     counts_table,
     data_version,
+    markdown_table,
     picture,
     rounded,
     table_metadata,
@@ -17,7 +18,15 @@ from avalanche_assets.assets.common import (
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.files import sha256
 from avalanche_assets.resources.pipeline import Pipeline
-from avalanche_assets.tables import ANOMALY_SCORES, CORRIDORS, DETECTIONS, read_geotable, write_table
+from avalanche_assets.tables import (
+    ANOMALY_SCORES,
+    CORRIDORS,
+    DETECTIONS,
+    PUBLISHED_SCORES,
+    RESIDUALS,
+    read_geotable,
+    write_table,
+)
 
 GROUP = "detection"
 
@@ -37,7 +46,7 @@ def anomaly_scores_asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.winter_dates,
         deps=deps,
         check_specs=[
@@ -101,12 +110,83 @@ def anomaly_scores_asset(
     return anomaly_scores
 
 
-def detection_assets(
+def published_scores_asset(
     partitions: Partitions,
     anomaly_scores: dg.AssetsDefinition,
     corridor_patches: dg.AssetsDefinition,
-    detectors: Sequence[dg.AssetsDefinition],
-    thresholds: dg.AssetsDefinition,
+    promoted_model: dg.AssetsDefinition,
+) -> dg.AssetsDefinition:
+    """`published_scores`: the promoted model's scores, normalised, with the check for drift."""
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"parquet"},
+        code_version="1",
+        partitions_def=partitions.winter_dates,
+        deps=[
+            after(anomaly_scores),
+            after(corridor_patches, partitions.this_and_previous),
+            partitions.its_products,
+            after(promoted_model),
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "like_the_training_season",
+                asset="published_scores",
+                description="Scores, patches and alarms of the date lie in the range of the training season; "
+                "another radar, processor or snow cover moves them",
+            )
+        ],
+    )
+    def published_scores(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+        """The promoted model's scores of this date, in spreads above the date's median."""
+        from avalanche_assets.detection.publishing import drift_of_date, publish_scores
+        from avalanche_assets.detectors.registry import require_promoted
+
+        day, settings = context.partition_key, pipeline.settings
+        model, path = require_promoted(pipeline.layout), pipeline.layout.published_scores(day)
+        table = publish_scores(settings, pipeline.catalogue, day, model)
+        write_table(path, table, PUBLISHED_SCORES)
+        drift = drift_of_date(settings, day, table, model.card)
+        outside = [item.statistic for item in drift if item.outside]
+        return dg.MaterializeResult(
+            metadata=table_metadata(path, table.num_rows, PUBLISHED_SCORES)
+            | {
+                "model": model.version,
+                "scored": table.num_rows - table["score"].null_count,
+                "against the training season": markdown_table(
+                    ["statistic", "this date", "training season", ""],
+                    [
+                        (
+                            item.statistic,
+                            f"{item.value:.4g}",
+                            f"{item.training.lowest:.4g} to {item.training.highest:.4g}",
+                            "outside" if item.outside else "",
+                        )
+                        for item in drift
+                    ],
+                ),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="like_the_training_season",
+                    passed=not outside,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"outside": ", ".join(outside) or "nothing", "date": day},
+                )
+            ],
+            data_version=data_version(sha256(path)),
+        )
+
+    return published_scores
+
+
+def detection_assets(
+    partitions: Partitions,
+    published_scores: dg.AssetsDefinition,
+    corridor_patches: dg.AssetsDefinition,
+    promoted_model: dg.AssetsDefinition,
     evaluation: dg.AssetsDefinition,
 ) -> list[dg.AssetsDefinition]:
     """`detections`, `bulletin`, `season_report`."""
@@ -115,25 +195,28 @@ def detection_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"geoparquet"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.winter_dates,
         deps=[
-            after(anomaly_scores, partitions.season_so_far),
+            after(published_scores, partitions.season_so_far),
             after(corridor_patches, partitions.this_and_previous),
             partitions.its_products,
-            after(thresholds),
-            *(after(detector) for detector in detectors),
+            after(promoted_model),
         ],
     )
     def detections(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """Every corridor at this date: detected with its evidence, quiet, or not observable and why."""
         from avalanche_assets.detection.run import detections_of_date
+        from avalanche_assets.reporting.galleries import residual_picture
         from avalanche_assets.tables import write_geotable
 
-        day, path = context.partition_key, pipeline.layout.detections(context.partition_key)
-        frame = detections_of_date(pipeline.settings, pipeline.catalogue, day)
+        day, layout = context.partition_key, pipeline.layout
+        path = layout.detections(day)
+        frame, residuals = detections_of_date(pipeline.settings, pipeline.catalogue, day)
+        write_table(layout.residuals(day), residuals, RESIDUALS)
         write_geotable(path, frame, DETECTIONS)
         found = frame[frame["is_detection"]]
+        shown = {"residuals": picture(residual_picture(frame, residuals))} if len(found) else {}
         return dg.MaterializeResult(
             metadata=table_metadata(path, len(frame), DETECTIONS)
             | {
@@ -141,8 +224,10 @@ def detection_assets(
                 "new": int((found["new_or_persisting"] == "new").sum()),
                 "persisting": int((found["new_or_persisting"] == "persisting").sum()),
                 "not observable": int((~frame["observable"]).sum()),
+                "model": str(frame["detector_version"].iloc[0]),
                 "by massif": counts_table(found["massif"].value_counts().to_dict(), "massif"),
-            },
+            }
+            | shown,
             data_version=data_version(sha256(path)),
         )
 

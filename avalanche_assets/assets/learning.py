@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
-from avalanche_assets.assets.common import OWNERS, after, data_version, picture, table_metadata
+from avalanche_assets.assets.common import (
+    OWNERS,
+    after,
+    data_version,
+    markdown_table,
+    picture,
+    table_metadata,
+)
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.files import sha256
 from avalanche_assets.resources.pipeline import Pipeline
@@ -15,6 +22,7 @@ from avalanche_assets.tables import (
     EVALUATION,
     LABEL_WINDOWS,
     PATCH_SIZE,
+    SCORE_BACKGROUND,
     THRESHOLDS,
     TRAINING_SPLIT,
     read_geotable,
@@ -51,7 +59,6 @@ def training_split_asset(
     )
     def training_split(pipeline: Pipeline) -> dg.MaterializeResult:
         """Which pairs of date and corridor train, validate and test, so that nothing is seen twice."""
-        from avalanche_assets.assets.common import markdown_table
         from avalanche_assets.detectors.split import separating_gap, shared_windows, split_samples
         from avalanche_assets.patches.pairs import positive_pairs
 
@@ -274,37 +281,75 @@ def decision_assets(
     training_split: dg.AssetsDefinition,
     anomaly_scores: dg.AssetsDefinition,
     corridor_labels: dg.AssetsDefinition,
+    corridor_patches: dg.AssetsDefinition,
+    *upstream: dg.AssetsDefinition,
 ) -> list[dg.AssetsDefinition]:
-    """`thresholds` and `evaluation`, from the stored scores of the learning season."""
+    """`score_background`, `thresholds` and `evaluation`, from the stored scores of the learning season.
+
+    `upstream` are corridors, terrain_patches and every trained detector.
+    """
+    corridors, terrain_patches, *models = upstream
     scored = [
         after(training_split),
+        after(corridors),
         after(anomaly_scores, partitions.learning_dates),
         after(corridor_labels, partitions.learning_dates),
     ]
+    patches = after(corridor_patches, partitions.learning_dates)
 
-    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="1", deps=scored)
+    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="1", deps=[*scored, patches])
+    def score_background(pipeline: Pipeline) -> dg.MaterializeResult:
+        """Where scores and patches lie on the training dates: normalisation and drift refer to it."""
+        from avalanche_assets.detectors.drift import long_run_levels
+        from avalanche_assets.detectors.evaluation import store_background
+
+        train, path = store_background(pipeline.layout), pipeline.layout.score_background
+        table = read_table(path, SCORE_BACKGROUND)
+        return dg.MaterializeResult(
+            metadata=table_metadata(path, table.num_rows, SCORE_BACKGROUND)
+            | {
+                "pairs": len(train),
+                "dates": len(set(train.dates)),
+                "dates left out": [str(day) for day in train.left_out],
+                "levels": markdown_table(
+                    ["detector", "version", "median", "spread"],
+                    [
+                        (name, train.versions[name], f"{level.median:.4g}", f"{level.spread:.4g}")
+                        for name, level in long_run_levels(table).items()
+                    ],
+                ),
+            },
+            data_version=data_version(sha256(path)),
+        )
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"parquet"},
+        code_version="2",
+        deps=[*scored, after(score_background)],
+    )
     def thresholds(pipeline: Pipeline) -> dg.MaterializeResult:
         """The threshold of every detector, label window and operating point, from validation dates only."""
-        from avalanche_assets.detectors.scored import scored_labels
-        from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_table
+        from avalanche_assets.detectors.evaluation import store_thresholds
+        from avalanche_assets.reporting.evaluation_text import thresholds_markdown
         from avalanche_assets.reporting.learning_figures import score_histogram
         from avalanche_assets.reporting.style import png
 
-        settings = pipeline.settings.detection
-        validation = scored_labels(pipeline.layout, "validation")
-        chosen = choose_thresholds(validation.scores, validation.states, settings.false_alarm_rate)
-        table = thresholds_table(chosen)
-        path = pipeline.layout.thresholds
-        write_table(path, table, THRESHOLDS)
-        metadata: dict[str, Any] = table_metadata(path, table.num_rows, THRESHOLDS)
-        metadata["dates left out"] = [str(day) for day in validation.left_out]
+        settings, path = pipeline.settings.detection, pipeline.layout.thresholds
+        validation = store_thresholds(pipeline.layout, settings.false_alarm_rate)
+        table = read_table(path, THRESHOLDS)
+        metadata: dict[str, Any] = table_metadata(path, table.num_rows, THRESHOLDS) | {
+            "dates left out": [str(day) for day in validation.left_out],
+            "thresholds": dg.MetadataValue.md(thresholds_markdown(table, settings.label_window)),
+        }
+        rows = [row for row in table.to_pylist() if row["label_window"] == settings.label_window]
         states = validation.states[settings.label_window]
         for detector, scores in validation.scores.items():
             points = {
-                item.operating_point: item.threshold
-                for item in chosen
-                if (item.detector, item.label_window) == (detector, settings.label_window)
-                and item.threshold is not None
+                row["operating_point"]: row["threshold"]
+                for row in rows
+                if row["detector"] == detector and row["threshold"] is not None
             }
             metadata[f"{detector}, {settings.operating_point}"] = points.get(settings.operating_point)
             metadata[f"{detector}: scores"] = picture(
@@ -315,9 +360,9 @@ def decision_assets(
                 )
             )
         metadata["undefined"] = [
-            f"{item.detector}, {item.label_window}, {item.operating_point}: {item.reason}"
-            for item in chosen
-            if item.threshold is None
+            f"{row['detector']}, {row['label_window']}, {row['operating_point']}: {row['reason']}"
+            for row in table.to_pylist()
+            if row["threshold"] is None
         ]
         return dg.MaterializeResult(metadata=metadata, data_version=data_version(table.to_pylist()))
 
@@ -325,35 +370,43 @@ def decision_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
-        code_version="1",
-        deps=[*scored, after(thresholds)],
+        code_version="2",
+        deps=[
+            *scored,
+            patches,
+            after(terrain_patches),
+            after(score_background),
+            after(thresholds),
+            *(after(model) for model in models),
+        ],
     )
     def evaluation(pipeline: Pipeline) -> dg.MaterializeResult:
         """Every detector on the test dates, as in the paper's Table 1: all massifs and Haute-Maurienne."""
         from avalanche_assets.detectors.correction_comparison import compare_scene_correction
-        from avalanche_assets.detectors.metrics import evaluation_table
-        from avalanche_assets.detectors.scored import scored_labels
-        from avalanche_assets.reporting.evaluation_text import evaluation_markdown
+        from avalanche_assets.detectors.evaluation import evaluate
+        from avalanche_assets.reporting.curves import curve_pictures
+        from avalanche_assets.reporting.evaluation_text import evaluation_markdown, gains_text
+        from avalanche_assets.reporting.galleries import galleries
 
-        layout = pipeline.layout
-        test = scored_labels(layout, "test")
-        corridors = read_geotable(layout.corridors, CORRIDORS).set_index("corridor_id")
-        massifs = corridors["massif_id"].reindex(test.corridor_ids).to_numpy()
-        table = evaluation_table(test.scores, test.states, massifs, read_table(layout.thresholds, THRESHOLDS))
-        write_table(layout.evaluation, table, EVALUATION)
-        settings = pipeline.settings
+        layout, settings = pipeline.layout, pipeline.settings
+        found = evaluate(layout)
+        write_table(layout.evaluation, found.table, EVALUATION)
         compared = compare_scene_correction(layout, pipeline.catalogue, settings.detection)
+        shown = galleries(settings, pipeline.catalogue, found) | curve_pictures(settings, found)
         return dg.MaterializeResult(
-            metadata=table_metadata(layout.evaluation, table.num_rows, EVALUATION)
+            metadata=table_metadata(layout.evaluation, found.table.num_rows, EVALUATION)
             | {
                 "data": "simulated" if settings.simulated else "real",
-                "dates left out": [str(day) for day in test.left_out],
-                "table": dg.MetadataValue.md(evaluation_markdown(table)),
+                "dates left out": [str(day) for day in found.test.left_out],
+                "table": dg.MetadataValue.md(evaluation_markdown(found.table)),
+                "against the rival": dg.MetadataValue.md("\n\n".join(gains_text(found.table))),
                 "split": f"by {settings.learning.split_by}, {sha256(layout.training_split)[:16]}",
                 "scene correction": settings.backscatter.scene_correction,
-                "scene correction compared": dg.MetadataValue.md(evaluation_markdown(compared)),
-            },
+                "scene correction compared": dg.MetadataValue.md(evaluation_markdown(compared.table)),
+                "scene correction: dates left out": [str(day) for day in compared.left_out],
+            }
+            | {name: picture(png) for name, png in shown.items()},
             data_version=data_version(sha256(layout.evaluation)),
         )
 
-    return [thresholds, evaluation]
+    return [score_background, thresholds, evaluation]

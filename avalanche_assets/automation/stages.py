@@ -37,8 +37,13 @@ STAGES = (
     Stage("cut_patches", "VV*/VH*, patches, labels", ("vv_vh_star", "corridor_patches", "corridor_labels")),
     Stage("train", "Training", ("training_split", *get_args(ModelName))),
     Stage("score", "Anomaly scores", ("anomaly_scores",)),
-    Stage("choose_thresholds", "Thresholds and evaluation", ("thresholds", "evaluation")),
-    Stage("detect", "Detections and bulletins", ("detections", "bulletin")),
+    Stage(
+        "choose_thresholds",
+        "Thresholds and evaluation",
+        ("score_background", "thresholds", "evaluation"),
+    ),
+    Stage("register_model", "Model registry", ("model_registry", "promoted_model")),
+    Stage("detect", "Detections and bulletins", ("published_scores", "detections", "bulletin")),
     Stage("report_season", "Season report", ("season_report",)),
 )
 

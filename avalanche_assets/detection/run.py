@@ -1,4 +1,4 @@
-"""The detections of one date from the stored tables: scores, thresholds, patches, terrain and model."""
+"""The detections of one date from the promoted model and the stored tables: scores, patches, terrain."""
 
 from datetime import date
 
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.detection.table import DecisionRule, build_detections, detected_corridors
-from avalanche_assets.detectors.base import Detector, load_detector, model_name
+from avalanche_assets.detectors.base import Detector, load_detector
+from avalanche_assets.detectors.card import ModelCard
+from avalanche_assets.detectors.registry import require_promoted
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.patches.correction import load_as_set
@@ -18,11 +20,11 @@ from avalanche_assets.patches.samples import PatchSamples
 from avalanche_assets.rasters import read_grid
 from avalanche_assets.settings import DetectionSettings, Settings
 from avalanche_assets.tables import (
-    ANOMALY_SCORES,
     CORRIDOR_PATCHES,
     CORRIDORS,
     PATCH_SIZE,
-    THRESHOLDS,
+    PUBLISHED_SCORES,
+    RESIDUALS,
     read_geotable,
     read_table,
 )
@@ -32,69 +34,91 @@ FRACTIONS = ("corridor_id", "visible_fraction", "wet_snow_fraction")
 
 def detections_of_date(
     settings: Settings, catalogue: AcquisitionCatalogue, day: date | str
-) -> gpd.GeoDataFrame:
-    """The detections table of one date with the detector and operating point of the settings.
+) -> tuple[gpd.GeoDataFrame, pa.Table]:
+    """The detections of one date by the promoted model, at the operating point of the settings.
 
     Args:
-        settings: Data root and which detector, label window and operating point to use.
+        settings: Data root and which label window and operating point to use.
         catalogue: Knows the date, the previous one and the season's earlier ones.
         day: Acquisition date.
 
     Returns:
-        `tables.DETECTIONS` with `geometry` and `corridor_geometry`, see `build_detections`.
+        `tables.DETECTIONS` with `geometry` and `corridor_geometry`, see `build_detections`, and
+        `tables.RESIDUALS`, the map behind each detection.
 
     Raises:
-        DetectorError: The threshold is undefined, or the detector cannot be loaded.
+        DetectorError: No model is promoted, it does not fit the data, its threshold is undefined, or the
+            date's scores are those of another one.
         TableError: A stored table of this date is missing or damaged.
     """
-    layout, choice = settings.layout, settings.detection
-    current = catalogue.get(day)
-    detector = load_detector(choice.detector, layout.model(model_name(choice.detector)))
-    rule = decision_rule(read_table(layout.thresholds, THRESHOLDS), choice, detector.version)
-    scores = _scores(layout, day, choice.detector)
+    layout, current = settings.layout, catalogue.get(day)
+    model = require_promoted(layout)
+    model.card.require_fit(settings)
+    rule = decision_rule(model.card, settings.detection)
+    scores = _scores(layout, day, model.version)
+    if scores.num_rows == 0:
+        raise DetectorError(
+            f"{layout.published_scores(day)}: not the scores of the promoted model {model.version}; "
+            "materialise published_scores of this date again"
+        )
     ids = detected_corridors(scores, rule)
     samples = load_as_set(settings, catalogue, [day], ids).samples
-    return build_detections(
+    maps = _anomaly_maps(load_detector(model.card.detector, model.folder), samples)
+    frame = build_detections(
         read_geotable(layout.corridors, CORRIDORS),
         scores,
         read_table(layout.corridor_patches(day), CORRIDOR_PATCHES, FRACTIONS),
         samples,
-        _anomaly_maps(detector, samples),
+        maps,
         rule,
         current,
         catalogue.previous(day),
-        _earlier_scores(layout, catalogue, day, choice.detector),
+        _earlier_scores(layout, catalogue, day, model.version),
         read_grid(layout.dem),
     )
+    return frame, _residuals(frame, samples, maps)
 
 
-def decision_rule(thresholds: pa.Table, choice: DetectionSettings, version: str) -> DecisionRule:
-    """The threshold of the chosen detector, label window and operating point.
+def decision_rule(card: ModelCard, choice: DetectionSettings) -> DecisionRule:
+    """The frozen threshold of the chosen label window and operating point.
 
     Raises:
         DetectorError: There is none, or it is undefined.
     """
-    key = (choice.detector, choice.label_window, choice.operating_point)
-    for row in thresholds.to_pylist():
-        if (row["detector"], row["label_window"], row["operating_point"]) == key:
-            threshold = float("nan") if row["threshold"] is None else row["threshold"]
-            return DecisionRule(choice.detector, version, choice.operating_point, threshold)
-    raise DetectorError(f"thresholds: no row for {' / '.join(key)}; materialise thresholds again")
+    threshold = card.threshold(choice.label_window, choice.operating_point)
+    return DecisionRule(card.detector, card.version, choice.operating_point, threshold)
 
 
-def _scores(layout: DataLayout, day: date | str, detector: str) -> pa.Table:
-    table = read_table(layout.anomaly_scores(day), ANOMALY_SCORES)
-    return table.filter(pc.equal(table["detector"], detector))
+def _residuals(frame: gpd.GeoDataFrame, samples: PatchSamples, maps: NDArray[np.float32]) -> pa.Table:
+    if not len(samples):
+        return RESIDUALS.empty_table()
+    ids = frame.set_index("corridor_id")["detection_id"]
+    patches = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(maps, np.float16))
+    columns = [
+        pa.array([ids[corridor] for corridor in samples.corridor_ids], pa.string()),
+        pa.array(samples.corridor_ids, pa.string()),
+        pa.array(samples.dates, pa.date32()),
+        patches,
+    ]
+    return pa.table(columns, schema=RESIDUALS)
+
+
+def _scores(layout: DataLayout, day: date | str, model: str) -> pa.Table:
+    table = read_table(layout.published_scores(day), PUBLISHED_SCORES)
+    return table.filter(pc.equal(table["model"], model))
 
 
 def _earlier_scores(
-    layout: DataLayout, catalogue: AcquisitionCatalogue, day: date | str, detector: str
+    layout: DataLayout, catalogue: AcquisitionCatalogue, day: date | str, model: str
 ) -> pa.Table:
-    """Scores of the season's earlier dates; a date that failed has none and counts as not seen."""
+    """Scores of the season's earlier dates; a date that failed has none and counts as not seen.
+
+    So does one that another model scored: its scores mean something else.
+    """
     season = catalogue.dates("winter", catalogue.get(day).season)
-    earlier = [one for one in season if one < str(day) and layout.anomaly_scores(one).exists()]
+    earlier = [one for one in season if one < str(day) and layout.published_scores(one).exists()]
     return pa.concat_tables(
-        [ANOMALY_SCORES.empty_table(), *(_scores(layout, one, detector) for one in earlier)]
+        [PUBLISHED_SCORES.empty_table(), *(_scores(layout, one, model) for one in earlier)]
     )
 
 

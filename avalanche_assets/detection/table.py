@@ -61,7 +61,7 @@ def detected_corridors(scores: pa.Table, rule: DecisionRule) -> list[str]:
     """Ids of the corridors whose score is at or above the threshold, in the table's order.
 
     Args:
-        scores: Rows of `tables.ANOMALY_SCORES` of one detector and date.
+        scores: Rows of `tables.PUBLISHED_SCORES` of one date.
         rule: The decision rule.
     """
     ids, values, observable = (scores[name].to_pylist() for name in ("corridor_id", "score", "observable"))
@@ -88,7 +88,7 @@ def build_detections(
 
     Args:
         corridors: `tables.CORRIDORS` with the polygon geometry on the analysis grid.
-        scores: Rows of `tables.ANOMALY_SCORES` of the rule's detector and of this date.
+        scores: `tables.PUBLISHED_SCORES` of this date.
         patches: `corridor_id`, `visible_fraction` and `wet_snow_fraction` of `tables.CORRIDOR_PATCHES`.
         samples: This date's samples of at least every detected corridor, with both polarisations and the
             terrain channels elevation, slope and aspect.
@@ -97,7 +97,7 @@ def build_detections(
         rule: Detector, version, operating point and threshold.
         current: This acquisition.
         previous: The previous acquisition, or None.
-        earlier_scores: Rows of `tables.ANOMALY_SCORES` of the rule's detector at the season's earlier
+        earlier_scores: Rows of `tables.PUBLISHED_SCORES` of the same model at the season's earlier
             dates, from which the tracks follow; no rows at the first date.
         grid: The analysis grid.
 
@@ -153,6 +153,7 @@ def _row(
         "window_end": current.overpass,
         **asdict(rule),
         "score": score,
+        "raw_score": score_row["raw_score"] if score is not None and score_row is not None else None,
         "is_detection": score is not None and score >= rule.threshold,
         "observable": observable,
         "reason": reason,

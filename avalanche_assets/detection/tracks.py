@@ -52,7 +52,7 @@ def sightings(scores: pa.Table, threshold: float) -> dict[str, list[Sighting]]:
     """What was seen in every corridor at earlier dates, latest first.
 
     Args:
-        scores: Rows of `tables.ANOMALY_SCORES` of one detector at any number of dates.
+        scores: Rows of `tables.PUBLISHED_SCORES` of one model at any number of dates.
         threshold: A score at or above it is a detection.
     """
     found: dict[str, list[Sighting]] = {}

@@ -1,27 +1,38 @@
 """Operating points: thresholds chosen on the validation dates, exactly, over every possible cut.
 
-A score at or above a threshold is a detection.
+A normalised score at or above a threshold is a detection.
 
 - ``balanced``: largest balanced accuracy, the mean recall of both classes (the paper's criterion).
 - ``mapping``: largest F1. ``screening``: largest F2, which weighs recall twice as much as precision.
 - ``budget``: the largest false-alarm rate on negatives that does not exceed the one allowed. It needs no
   positive, is the steadiest of the four at one percent of positives, and is the default in operations.
 
-Among cuts that reach the same criterion the highest threshold wins: fewer alarms for the same value.
+Among cuts that reach the same criterion the highest threshold wins: fewer alarms for the same value. Where
+the samples cannot decide, the threshold is undefined and says why; it is never the lowest score by default.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from avalanche_assets.detectors.bootstrap import (
+    ClusterCounts,
+    Codes,
+    Draws,
+    Flags,
+    Scores,
+    cluster_draws,
+    interval,
+    once,
+)
+from avalanche_assets.detectors.scored import ScoredLabels, labelled
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.tables import LABEL_WINDOWS, OPERATING_POINTS, THRESHOLDS
 
-Scores = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+BETA_SQUARED = {"mapping": 1.0, "screening": 4.0}
 
 
 @dataclass(frozen=True)
@@ -30,19 +41,25 @@ class Threshold:
 
     Attributes:
         threshold: A score at or above it is a detection; None if undefined.
+        threshold_low: Lower end of its interval; None without one.
+        threshold_high: Upper end of its interval.
         value: The criterion reached on the validation samples; None if undefined.
         positives: Positive validation samples.
         negatives: Negative validation samples.
-        reason: Why the threshold is undefined; None when it is defined.
+        unscored: Labelled validation samples without a score, which are left out.
+        reason: Why threshold or interval are undefined; None when both are defined.
     """
 
     detector: str
     label_window: str
     operating_point: str
     threshold: float | None
+    threshold_low: float | None
+    threshold_high: float | None
     value: float | None
     positives: int
     negatives: int
+    unscored: int
     reason: str | None
 
 
@@ -52,90 +69,131 @@ def choose_threshold(
     """The threshold of an operating point and the value its criterion reaches.
 
     Args:
-        scores: Finite scores (N,) of labelled samples.
+        scores: Scores (N,) of labelled samples.
         positive: True for a positive, False for a negative sample (N,).
         operating_point: One of `OPERATING_POINTS`.
         false_alarm_rate: Allowed share of negatives that become detections, for ``budget``.
 
     Raises:
-        DetectorError: The samples lack a class the criterion needs, or the name is unknown.
+        DetectorError: The name is unknown, a score is not finite, all scores are equal, the samples lack a
+            class the criterion needs, or no cut is better than chance.
     """
-    positives, negatives = int(positive.sum()), int((~positive).sum())
+    _require_decidable(scores, positive, operating_point)
+    all_one = np.zeros(len(scores), np.int64)
+    cuts, values = _chosen(scores, positive, all_one, once(1), operating_point, false_alarm_rate)
+    if operating_point == "balanced" and values[0] <= 0.5:
+        raise DetectorError(
+            "operating point 'balanced': no threshold does better than chance on the validation samples "
+            f"({positive.sum()} positives); take detector or labels into question, or use 'budget'"
+        )
+    return float(cuts[0]), float(values[0])
+
+
+def _require_decidable(scores: Scores, positive: Flags, operating_point: str) -> None:
     if operating_point not in OPERATING_POINTS:
         raise DetectorError(f"operating point {operating_point!r} is none of {', '.join(OPERATING_POINTS)}")
-    if negatives == 0:
-        raise DetectorError(f"operating point {operating_point!r} needs negative validation samples")
+    said = f"operating point {operating_point!r}"
+    if unknown := int((~np.isfinite(scores)).sum()):
+        raise DetectorError(f"{said}: {unknown} of {len(scores)} validation scores are not finite")
+    if positive.all():
+        raise DetectorError(f"{said} needs negative validation samples; there is none")
+    if operating_point != "budget" and not positive.any():
+        raise DetectorError(
+            f"{said} needs positive validation samples; there is none: add validation dates "
+            "(learning.validation_dates), or use 'budget'"
+        )
+    if scores.min() == scores.max():
+        raise DetectorError(
+            f"{said}: all {len(scores)} validation scores are {scores[0]:g}; the detector tells nothing apart"
+        )
+
+
+def _chosen(
+    scores: Scores, positive: Flags, clusters: Codes, draws: Draws, operating_point: str, rate: float
+) -> tuple[Scores, Scores]:
+    """Threshold and criterion of every replicate (B,); NaN where a replicate lacks a class."""
     if operating_point == "budget":
-        return _budget(scores[~positive], false_alarm_rate)
-    if positives == 0:
-        raise DetectorError(f"operating point {operating_point!r} needs positive validation samples")
-    cuts, hits, alarms = _detections_per_cut(scores, positive)
-    if operating_point == "balanced":
-        # One division of whole numbers, so that equal accuracies are equal in floating point too.
-        criterion = (hits * negatives + (negatives - alarms) * positives) / (2.0 * positives * negatives)
-    else:
-        beta_squared = {"mapping": 1.0, "screening": 4.0}[operating_point]
-        weighted = (1 + beta_squared) * hits
-        criterion = weighted / (beta_squared * positives + hits + alarms)
-    best = int(np.argmax(criterion))  # the first maximum: cuts fall, so it is the highest threshold
-    return float(cuts[best]), float(criterion[best])
+        return _budget(scores[~positive], draws[:, clusters[~positive]], rate)
+    counts = ClusterCounts.of(scores, positive, clusters, draws.shape[1])
+    hits, alarms = draws @ counts.hits, draws @ counts.alarms
+    positives, negatives = (draws @ counts.positives)[:, None], (draws @ counts.negatives)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # One division of whole numbers, so that equal values are equal in floating point too.
+        if operating_point == "balanced":
+            criterion = (hits * negatives + (negatives - alarms) * positives) / (2.0 * positives * negatives)
+        else:
+            beta_squared = BETA_SQUARED[operating_point]
+            criterion = (1 + beta_squared) * hits / (beta_squared * positives + hits + alarms)
+    best = np.argmax(criterion, axis=1)  # the first maximum: cuts fall, so it is the highest threshold
+    defined = ((positives > 0) & (negatives > 0))[:, 0]
+    values = criterion[np.arange(len(best)), best]
+    return np.where(defined, counts.cuts[best], np.nan), np.where(defined, values, np.nan)
 
 
-def _detections_per_cut(scores: Scores, positive: Flags) -> tuple[Scores, Scores, Scores]:
-    """Every distinct score as a cut, falling, with the hits and false alarms at or above it."""
-    order = np.argsort(-scores, kind="stable")
-    falling = scores[order]
+def _budget(negatives: Scores, weights: Draws, rate: float) -> tuple[Scores, Scores]:
+    """As `_chosen`, from negatives (n,) and how often each counts in every replicate (B, n)."""
+    order = np.argsort(-negatives, kind="stable")
+    falling = negatives[order]
     last_of_value = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
-    hits = np.cumsum(positive[order])[last_of_value].astype(np.float64)
-    return falling[last_of_value], hits, last_of_value + 1 - hits
+    alarms = weights[:, order].cumsum(axis=1)[:, last_of_value]
+    share = alarms / alarms[:, -1:]
+    allowed = (share <= rate).sum(axis=1)  # alarms only grow: the allowed cuts come first
+    cut = falling[last_of_value[np.maximum(allowed, 1) - 1]]
+    # Even the highest negative alone exceeds the rate: the threshold lies just above it.
+    threshold = np.where(allowed > 0, cut, np.nextafter(falling[0], np.inf))
+    value = np.where(allowed > 0, share[np.arange(len(share)), np.maximum(allowed, 1) - 1], 0.0)
+    return threshold, value
 
 
-def _budget(negatives: Scores, rate: float) -> tuple[float, float]:
-    cuts, _, alarms = _detections_per_cut(negatives, np.zeros(len(negatives), bool))
-    allowed = np.flatnonzero(alarms / len(negatives) <= rate)
-    if len(allowed) == 0:
-        # Even the highest negative alone exceeds the rate: the threshold lies just above it.
-        return float(np.nextafter(cuts[0], np.inf)), 0.0
-    return float(cuts[allowed[-1]]), float(alarms[allowed[-1]] / len(negatives))
-
-
-def choose_thresholds(
-    scores: Mapping[str, Scores], states: Mapping[str, NDArray[np.str_]], false_alarm_rate: float
-) -> list[Threshold]:
+def choose_thresholds(validation: ScoredLabels, false_alarm_rate: float) -> list[Threshold]:
     """Every operating point of every detector and label window.
 
     Args:
-        scores: Scores (N,) of each detector on the validation samples; samples with NaN are left out.
-        states: Label states (N,) of each window; only positive and negative ones count.
+        validation: Normalised scores and label states; only positive and negative ones count, and samples
+            with NaN are left out.
         false_alarm_rate: Allowed share of false alarms for ``budget``.
     """
     return [
-        _named_threshold(detector, window, point, values, states[window], false_alarm_rate)
-        for detector, values in scores.items()
+        _named_threshold(validation, detector, window, point, false_alarm_rate)
+        for detector in validation.scores
         for window in LABEL_WINDOWS
         for point in OPERATING_POINTS
     ]
 
 
 def _named_threshold(
-    detector: str, window: str, point: str, scores: Scores, states: NDArray[np.str_], rate: float
+    validation: ScoredLabels, detector: str, window: str, point: str, rate: float
 ) -> Threshold:
-    labelled, positive = labelled_scores(scores, states)
-    threshold: float | None = None
-    value: float | None = None
-    reason: str | None = None
+    scores, positive, rows = labelled(validation.scores[detector], validation.states[window])
+    missing = int(np.isin(validation.states[window], ("positive", "negative")).sum()) - len(rows)
+    counts = int(positive.sum()), int((~positive).sum()), missing
     try:
-        threshold, value = choose_threshold(labelled, positive, point, rate)
+        threshold, value = choose_threshold(scores, positive, point, rate)
     except DetectorError as error:
-        reason = str(error)
-    counts = int(positive.sum()), int((~positive).sum())
-    return Threshold(detector, window, point, threshold, value, *counts, reason)
+        return Threshold(detector, window, point, None, None, None, None, *counts, str(error))
+    ends, reason = _interval(validation, rows, scores, positive, point, rate)
+    return Threshold(detector, window, point, threshold, *ends, value, *counts, reason)
 
 
-def labelled_scores(scores: Scores, states: NDArray[np.str_]) -> tuple[Scores, Flags]:
-    """Scores and positive flags of the samples that have a score and a positive or negative state."""
-    usable = np.isfinite(scores) & np.isin(states, ("positive", "negative"))
-    return scores[usable], states[usable] == "positive"
+def _interval(
+    validation: ScoredLabels,
+    rows: NDArray[np.int64],
+    scores: Scores,
+    positive: Flags,
+    point: str,
+    rate: float,
+) -> tuple[tuple[float | None, float | None], str | None]:
+    """Interval of a threshold, or why there is none."""
+    dates = len({validation.dates[row] for row in rows})
+    if dates < 2:
+        return (None, None), "one validation date: how the threshold varies over dates is unknown"
+    clusters = validation.clusters[rows]
+    names, codes = np.unique(clusters, return_inverse=True)
+    thresholds, _ = _chosen(scores, positive, codes, cluster_draws(len(names)), point, rate)
+    ends = interval(thresholds)
+    if ends[0] is None:
+        return ends, f"{positive.sum()} positives in {len(names)} clusters are too few for an interval"
+    return ends, None
 
 
 def thresholds_table(thresholds: Iterable[Threshold]) -> pa.Table:

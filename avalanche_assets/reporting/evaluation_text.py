@@ -4,18 +4,30 @@ The paper's own numbers stand beside ours, always marked as the paper's: they co
 labels, and are a yardstick, not a result of this project.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+from avalanche_assets.detectors.metrics import RIVAL
 from avalanche_assets.tables import OPERATING_POINTS
 
 HEADER = (
     "detector", "label window", "area", "operating point",
-    "balanced accuracy", "F1", "AP", "prevalence", "positives / n",
+    "balanced accuracy", "F1", "AP", "AP over rival", "prevalence", "positives / n",
 )  # fmt: skip
 TEXT_COLUMNS = 4
+MEASURES_SHOWN = {
+    "recall": "recall",
+    "specificity": "specificity",
+    "precision": "precision",
+    "f2": "F2",
+    "roc_auc": "ROC AUC",
+    "false_alarms_per_hit": "false alarms per hit",
+    "f1_all_positive": "F1 of all positive",
+}
+"""Columns of the second table and their headings; the first table has the rest."""
 
 PAPER_NOTE = (
     "Paper: Sinha et al. 2019 (NeurIPS workshop Tackling Climate Change with AI), Table 1, "
@@ -52,19 +64,23 @@ def evaluation_rows(
     """Cells of `tables.EVALUATION` under `HEADER`, some operating points only; a dash for null."""
     return [
         (
-            row["detector"],
-            row["label_window"],
-            row["area"],
-            row["operating_point"],
-            _number(row["balanced_accuracy"], 2),
-            _number(row["f1"], 2),
-            _number(row["average_precision"], 2),
+            *(row[name] for name in ("detector", "label_window", "area", "operating_point")),
+            *(with_interval(row, name) for name in ("balanced_accuracy", "f1", "average_precision")),
+            with_interval(row, "gain", "+.2f"),
             _percent(row["prevalence"]),
             f"{row['positives']:,} / {row['positives'] + row['negatives']:,}",
         )
         for row in evaluation.to_pylist()
         if row["operating_point"] in operating_points
     ]
+
+
+def with_interval(row: Mapping[str, Any], name: str, form: str = ".2f") -> str:
+    """A measure with its 95 % interval in brackets, as far as both are known."""
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return "—"
+    return f"{value:{form}}" if low is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def paper_rows() -> list[tuple[str, ...]]:
@@ -77,9 +93,7 @@ def paper_rows() -> list[tuple[str, ...]]:
             "—",
             f"{row.balanced_accuracy:.2f}",
             f"{row.f1:.2f}",
-            "—",
-            "—",
-            "—",
+            *["—"] * (len(HEADER) - TEXT_COLUMNS - 2),
         )
         for row in PAPER_TABLE_1
     ]
@@ -87,10 +101,78 @@ def paper_rows() -> list[tuple[str, ...]]:
 
 def evaluation_markdown(evaluation: pa.Table, operating_points: Sequence[str] = OPERATING_POINTS) -> str:
     """The evaluation and the paper's Table 1 as one Markdown table with a note."""
-    rule = ["---"] * TEXT_COLUMNS + ["---:"] * (len(HEADER) - TEXT_COLUMNS)
-    lines = [HEADER, rule, *evaluation_rows(evaluation, operating_points), *paper_rows()]
-    table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"{table}\n\n{PAPER_NOTE}.\n"
+    lines = [*evaluation_rows(evaluation, operating_points), *paper_rows()]
+    return f"{markdown(HEADER, lines, TEXT_COLUMNS)}\n\n{PAPER_NOTE}.\n"
+
+
+def measures_markdown(evaluation: pa.Table, operating_points: Sequence[str] = OPERATING_POINTS) -> str:
+    """The measures that the first table leaves out."""
+    lines = [
+        (
+            *(row[name] for name in ("detector", "label_window", "area", "operating_point")),
+            *(
+                with_interval(row, name) if f"{name}_low" in row else _number(row[name], 2)
+                for name in MEASURES_SHOWN
+            ),
+            str(row["clusters"]),
+            str(row["trainings"]),
+        )
+        for row in evaluation.to_pylist()
+        if row["operating_point"] in operating_points
+    ]
+    header = (*HEADER[:TEXT_COLUMNS], *MEASURES_SHOWN.values(), "clusters", "trainings")
+    return markdown(header, lines, TEXT_COLUMNS)
+
+
+def thresholds_markdown(thresholds: pa.Table, label_window: str) -> str:
+    """Thresholds of one label window with their intervals and what is behind them."""
+    lines = [
+        (
+            row["detector"],
+            row["operating_point"],
+            with_interval(row, "threshold"),
+            _number(row["value"], 3),
+            f"{row['positives']:,}",
+            f"{row['negatives']:,}",
+            row["reason"] or "",
+        )
+        for row in thresholds.to_pylist()
+        if row["label_window"] == label_window
+    ]
+    header = ("detector", "operating point", "threshold", "criterion", "positives", "negatives", "remark")
+    return markdown(header, lines, 2)
+
+
+def gains_text(evaluation: pa.Table) -> list[str]:
+    """A sentence for every detector and label window: is it better than the rival that needs no network?"""
+    rows = {
+        (row["detector"], row["label_window"]): row
+        for row in evaluation.to_pylist()
+        if row["area"] == "All massifs" and row["detector"] != RIVAL
+    }
+    return [
+        f"{detector}, {window} labels: average precision {with_interval(row, 'gain', '+.3f')} over {RIVAL}: "
+        f"{_verdict(row)}."
+        for (detector, window), row in rows.items()
+        if row["gain"] is not None
+    ] or [f"{RIVAL} is not among the detectors, or the test pairs hold no positive: no comparison."]
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    if row["gain_low"] is None:
+        return "too few clusters to tell"
+    if row["gain_low"] > 0:
+        return "better"
+    return "worse" if row["gain_high"] < 0 else "no difference shown"
+
+
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]], texts: int) -> str:
+    """A Markdown table whose first `texts` columns are texts and the others numbers."""
+    rule = ["---"] * texts + ["---:"] * (len(header) - texts)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |"
+        for line in [header, rule, *lines]
+    )
 
 
 def evaluation_text(evaluation: pa.Table, operating_points: Sequence[str] = OPERATING_POINTS) -> str:

@@ -41,7 +41,12 @@ LEGEND = {"fontsize": 8, "frameon": False}
 
 
 def patch_gallery(
-    samples: PatchSamples, rows: Sequence[int], captions: Sequence[str], patch_m: float, note: str = ""
+    samples: PatchSamples,
+    rows: Sequence[int],
+    captions: Sequence[str],
+    patch_m: float,
+    note: str = "",
+    residuals_db: Floats | None = None,
 ) -> Figure:
     """VV* before and now, their change, and slope of chosen samples, one sample a row.
 
@@ -51,18 +56,25 @@ def patch_gallery(
         captions: Text beside each row, e.g. the corridor and its label.
         patch_m: Side of a patch in metres.
         note: Footer.
+        residuals_db: What a detector did not expect in each of the rows, (len(rows), 64, 64); a last column.
     """
-    figure, axes = new_figure(7.6, 1.75 * len(rows) + 0.9, len(rows), len(GALLERY))
-    for column, (channel, label, colours, limits) in enumerate(GALLERY):
-        patches = samples.channel(channel, np.asarray(rows))
-        below = axes[column :: len(GALLERY)]
+    chosen = np.asarray(rows)
+    columns: list[tuple[Floats, str, str, tuple[float, float]]] = [
+        (samples.channel(channel, chosen), label, colours, limits)
+        for channel, label, colours, limits in GALLERY
+    ]
+    if residuals_db is not None:
+        columns.append((residuals_db, "residual (dB)", DIVERGING, (-PATCH_LIMIT_DB, PATCH_LIMIT_DB)))
+    figure, axes = new_figure(1.9 * len(columns), 1.75 * len(rows) + 0.9, len(rows), len(columns))
+    for column, (patches, label, colours, limits) in enumerate(columns):
+        below = axes[column :: len(columns)]
         for axis, patch in zip(below, patches, strict=True):
             image = _patch(axis, patch, colours, limits)
         below[0].set_title(label, fontsize=8.5, color=INK)
         figure.colorbar(
             image, ax=below, orientation="horizontal", shrink=0.8, aspect=18, pad=0.01
         ).ax.tick_params(labelsize=7)
-    for axis, caption in zip(axes[:: len(GALLERY)], captions, strict=True):
+    for axis, caption in zip(axes[:: len(columns)], captions, strict=True):
         axis.set_ylabel(caption, fontsize=7.5, color=INK)
     note_scale = f"each patch {patch_m / 1000:g} km wide, north up; cross: deposit point"
     footer(figure, f"{note_scale}\n{note}" if note else note_scale)

@@ -23,7 +23,7 @@ from avalanche_assets.detection.quality import quality_class, score_spread
 from avalanche_assets.detection.table import NOT_SCORED, DecisionRule, build_detections
 from avalanche_assets.detection.tracks import Sighting, detection_id, sightings, track
 from avalanche_assets.errors import DetectorError
-from avalanche_assets.tables import ANOMALY_SCORES, DETECTIONS, read_geotable, write_geotable
+from avalanche_assets.tables import DETECTIONS, PUBLISHED_SCORES, read_geotable, write_geotable
 
 HIDDEN = {2: "layover or shadow", 3: "no previous acquisition within 24 days"}
 
@@ -74,7 +74,7 @@ def test_corridor_without_score_is_listed_as_not_observable(world):
         RULE,
         acquisition(SECOND),
         None,
-        ANOMALY_SCORES.empty_table(),
+        PUBLISHED_SCORES.empty_table(),
         world.grid,
     )
     assert len(found) == len(world.corridors)
@@ -133,7 +133,7 @@ def test_detected_corridor_without_patches_is_refused(world):
             RULE,
             acquisition(SECOND),
             acquisition(FIRST),
-            ANOMALY_SCORES.empty_table(),
+            PUBLISHED_SCORES.empty_table(),
             world.grid,
         )
 

@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from datetime import timedelta
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +14,7 @@ import rasterio
 from local_source import list_folder
 from scipy import ndimage
 from shapely.geometry import Point, box
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from tiny_truth import Truth
 from typer.testing import CliRunner
 
@@ -21,9 +22,12 @@ from avalanche_assets.area import area_of_interest
 from avalanche_assets.automation.stages import STAGES
 from avalanche_assets.catalogue.products import open_products
 from avalanche_assets.cli import app
-from avalanche_assets.detectors.base import RECIPES
-from avalanche_assets.detectors.scored import scored_labels
-from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_table
+from avalanche_assets.detectors.base import RECIPES, create_detector
+from avalanche_assets.detectors.drift import long_run_levels
+from avalanche_assets.detectors.evaluation import evaluate, store_background, store_thresholds
+from avalanche_assets.detectors.promotion import compare
+from avalanche_assets.detectors.registry import register, require_promoted
+from avalanche_assets.files import sha256
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.patches.cutting import wanted_squares
 from avalanche_assets.rasters import read_bands, read_grid
@@ -36,6 +40,9 @@ from avalanche_assets.tables import (
     CORRIDOR_LABELS,
     CORRIDORS,
     DETECTIONS,
+    EVALUATION,
+    PUBLISHED_SCORES,
+    SCORE_BACKGROUND,
     THRESHOLDS,
     TRAINING_SPLIT,
     read_geotable,
@@ -430,32 +437,53 @@ def test_first_date_of_the_season_is_not_observable_and_no_error(tiny_season):
     assert not table["is_detection"].any()
 
 
-def test_thresholds_come_from_validation_dates_only(tiny_season, tmp_path):
-    layout, other = tiny_season.layout, DataLayout(tmp_path)
-    shutil.copytree(layout.root / "learning", tmp_path / "learning")
-    shutil.copytree(layout.root / "patches" / "corridor_labels", tmp_path / "patches" / "corridor_labels")
-    shutil.copytree(layout.root / "detection" / "anomaly_scores", tmp_path / "detection" / "anomaly_scores")
-    stored = read_table(layout.thresholds, THRESHOLDS)
-    roles = {
-        row["acquisition_date"]: row["role"]
-        for row in read_table(layout.training_split, TRAINING_SPLIT).to_pylist()
-    }
-    assert set(roles.values()) >= {"train", "validation", "test"}
+@pytest.fixture
+def learning_copy(tiny_season, tmp_path) -> DataLayout:
+    """What the learning assets read, in a folder of its own."""
+    for part in ("learning", "inventory", "patches", "detection/anomaly_scores"):
+        shutil.copytree(tiny_season.layout.root / part, tmp_path / part)
+    return DataLayout(tmp_path)
 
-    def chosen() -> pa.Table:
-        validation = scored_labels(other, "validation")
-        rate = tiny_season.settings.detection.false_alarm_rate
-        return thresholds_table(choose_thresholds(validation.scores, validation.states, rate))
 
-    assert chosen().equals(stored)
-    for day, role in roles.items():
-        if role != "validation":
-            double_scores(other, day)
-    assert chosen().equals(stored)
-    for day, role in roles.items():
+STEPS = {
+    "train": lambda layout, rate: store_background(layout),
+    "validation": lambda layout, rate: store_thresholds(layout, rate),
+    "test": lambda layout, rate: write_table(layout.evaluation, evaluate(layout).table, EVALUATION),
+}
+RESULTS = {"train": "score_background", "validation": "thresholds", "test": "evaluation"}
+
+
+@pytest.mark.parametrize("role", STEPS)
+def test_each_step_of_the_protocol_reads_the_dates_of_its_role_alone(tiny_season, learning_copy, role):
+    """Nothing is chosen on test data: the files of other dates are garbage, and the result is the same."""
+    days = role_of_dates(learning_copy)
+    assert {"train", "validation", "test"} <= set(days.values())
+    for day, its_role in days.items():
+        if its_role != role:
+            for path in (
+                learning_copy.anomaly_scores(day),
+                learning_copy.corridor_labels(day),
+                learning_copy.corridor_patches(day),
+                learning_copy.scene_levels(day),
+            ):
+                path.write_bytes(b"not to be read")
+    result = getattr(learning_copy, RESULTS[role])
+    result.unlink()
+    STEPS[role](learning_copy, tiny_season.settings.detection.false_alarm_rate)
+    assert sha256(result) == sha256(getattr(tiny_season.layout, RESULTS[role]))
+
+
+def test_thresholds_follow_the_scores_of_the_validation_dates(tiny_season, learning_copy):
+    for day, role in role_of_dates(learning_copy).items():
         if role == "validation":
-            double_scores(other, day)
-    assert not chosen().equals(stored)
+            double_scores(learning_copy, day)
+    store_thresholds(learning_copy, tiny_season.settings.detection.false_alarm_rate)
+    assert sha256(learning_copy.thresholds) != sha256(tiny_season.layout.thresholds)
+
+
+def role_of_dates(layout) -> dict:
+    rows = read_table(layout.training_split, TRAINING_SPLIT).to_pylist()
+    return {row["acquisition_date"]: row["role"] for row in rows}
 
 
 def double_scores(layout, day) -> None:
@@ -465,6 +493,66 @@ def double_scores(layout, day) -> None:
     write_table(
         path, table.set_column(table.schema.get_field_index("score"), "score", scores), ANOMALY_SCORES
     )
+
+
+# Models
+
+
+def test_first_run_promotes_its_model_and_detections_name_it(tiny_season):
+    model = require_promoted(tiny_season.layout)
+    for day in days_of(tiny_season):
+        table = read_geotable(tiny_season.layout.detections(day), DETECTIONS)
+        assert set(table["detector_version"]) == {model.version}
+    assert model.card.detector == tiny_season.settings.detection.detector
+    assert {row["detector"] for row in model.card.metrics} == {model.card.detector}
+
+
+def test_published_scores_are_the_raw_ones_normalised(tiny_season):
+    layout, model = tiny_season.layout, require_promoted(tiny_season.layout)
+    for day in days_of(tiny_season):
+        raw = read_table(layout.anomaly_scores(day), ANOMALY_SCORES).to_pandas()
+        raw = raw[raw["detector"] == model.card.detector]["score"].to_numpy(float)
+        published = read_table(layout.published_scores(day), PUBLISHED_SCORES).to_pandas()
+        np.testing.assert_array_equal(published["raw_score"].to_numpy(float), raw)
+        if np.isfinite(raw).any():
+            order = np.argsort(raw)
+            assert (np.diff(published["score"].to_numpy(float)[order][: np.isfinite(raw).sum()]) >= 0).all()
+
+
+def test_drift_is_checked_at_every_date(tiny_season):
+    key = dg.AssetCheckKey(dg.AssetKey("published_scores"), "like_the_training_season")
+    records = tiny_season.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    checked = {record.event.dagster_event.event_specific_data.metadata["date"].value for record in records}
+    assert checked == set(days_of(tiny_season))
+
+
+def test_versions_are_compared_on_the_same_test_pairs(tiny_season, learning_copy):
+    settings = tiny_season.settings.model_copy(update={"data_root": learning_copy.root})
+    current = require_promoted(learning_copy)
+    level = long_run_levels(read_table(learning_copy.score_background, SCORE_BACKGROUND))
+    baseline = create_detector("change_threshold")
+    card = current.card.model_copy(
+        update={
+            "detector": "change_threshold",
+            "model_version": baseline.version,
+            "normalisation": level["change_threshold"],
+        }
+    )
+    found = compare(settings, tiny_season.catalogue, register(learning_copy, card), current)
+    test = evaluate(learning_copy).test
+    positive = test.states["new"] == "positive"
+    usable = np.isin(test.states["new"], ("positive", "negative"))
+    expected = [
+        average_precision_score(positive[usable], test.scores[name][usable])
+        for name in ("change_threshold", "vae_local")
+    ]
+    assert [found.candidate, found.current] == pytest.approx(expected)
+    assert found.gain == pytest.approx(expected[0] - expected[1])
+    assert found.low < found.gain < found.high
+    assert found.positives == positive.sum()
+    same = compare(settings, tiny_season.catalogue, current, current)
+    assert (same.gain, same.low, same.high) == (0, 0, 0)
+    assert same.at_least_as_good
 
 
 # Again

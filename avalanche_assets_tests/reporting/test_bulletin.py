@@ -215,6 +215,9 @@ def evaluation() -> pa.Table:
             "area": "All massifs",
             "threshold": None if point == "budget" else 2.0,
             "balanced_accuracy": None if point == "budget" else 0.613,
+            "balanced_accuracy_low": 0.552,
+            "balanced_accuracy_high": 0.671,
+            "gain": 0.031,
             "f1": None if point == "budget" else 0.118,
             "average_precision": 0.0871,
             "roc_auc": 0.7,
@@ -229,7 +232,8 @@ def evaluation() -> pa.Table:
 
 def test_evaluation_text_has_our_numbers_and_marks_those_of_the_paper():
     lines = evaluation_text(evaluation(), ("balanced",)).splitlines()
-    cells = ["vae", "new", "All massifs", "balanced", "0.61", "0.12", "0.09", "1.3 %", "16 / 1,200"]
+    cells = ["vae", "new", "All massifs", "balanced", "0.61 [0.55, 0.67]", "0.12", "0.09", "+0.03"]
+    cells += ["1.3 %", "16 / 1,200"]
     assert re.split(" {2,}", lines[2]) == cells
     paper = [line for line in lines if "0.63  0.11" in line]
     assert paper[0].startswith("paper: VAE ")
@@ -240,7 +244,7 @@ def test_evaluation_markdown_has_every_column_and_dashes_for_nulls():
     table = evaluation_markdown(evaluation()).split("\n\n")[0].splitlines()
     assert {line.count(" | ") for line in table} == {len(HEADER) - 1}
     assert len(table) == 2 + len(OPERATING_POINTS) + 8
-    assert "| budget | — | — | 0.09 | 1.3 % | 16 / 1,200 |" in table[5]
+    assert "| budget | — | — | 0.09 | +0.03 | 1.3 % | 16 / 1,200 |" in table[5]
 
 
 @pytest.fixture(scope="module")

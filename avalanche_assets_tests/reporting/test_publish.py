@@ -1,5 +1,6 @@
 """From stored tables to detections, bulletin and season report, two dates on disk."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -7,13 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from detection_world import FIRST, SECOND, acquisition, build_world, example_settings, pass_samples
+from model_cards import example_card, example_threshold
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
+from avalanche_assets.detection.publishing import publish_scores
 from avalanche_assets.detection.run import detections_of_date
 from avalanche_assets.detection.scoring import score_table
 from avalanche_assets.detectors.base import create_detector
+from avalanche_assets.detectors.card import ModelCard
+from avalanche_assets.detectors.normalisation import Level
+from avalanche_assets.detectors.registry import latest, promote, register, require_promoted
 from avalanche_assets.errors import DetectorError, TableError
 from avalanche_assets.patches.loading import load_samples
+from avalanche_assets.patches.loading import tensors as tensors_of
 from avalanche_assets.rasters import write_cog
 from avalanche_assets.reporting.publish import publish_bulletin, publish_season_report
 from avalanche_assets.settings import DetectionSettings, Settings
@@ -22,8 +29,9 @@ from avalanche_assets.tables import (
     CORRIDOR_PATCHES,
     CORRIDORS,
     DETECTIONS,
+    PUBLISHED_SCORES,
     TERRAIN_PATCHES,
-    THRESHOLDS,
+    read_table,
     write_geotable,
     write_table,
 )
@@ -70,17 +78,15 @@ def terrain_rows(world) -> pa.Table:
     )
 
 
-def threshold_rows(value: float | None) -> pa.Table:
-    row = {
-        "detector": "change_threshold",
-        "label_window": "new",
-        "operating_point": "budget",
-        "threshold": value,
-        "value": 0.05,
-        "positives": 10,
-        "negatives": 200,
-    }
-    return pa.Table.from_pylist([row], THRESHOLDS)
+def card_with(settings, threshold: float | None) -> ModelCard:
+    """The card of the baseline: dB scores as they are, since the long-run level has median 0 and spread 1."""
+    return example_card(
+        settings,
+        detector="change_threshold",
+        model_version=create_detector("change_threshold").version,
+        normalisation=Level(0.0, 1.0),
+        thresholds=(example_threshold(threshold),),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +99,10 @@ def stored(tmp_path_factory) -> Settings:
     write_cog(layout.dem, {"elevation": world.elevation}, world.grid, {"elevation": "m"})
     write_geotable(layout.corridors, world.corridors, CORRIDORS)
     write_table(layout.terrain_patches, terrain_rows(world), TERRAIN_PATCHES)
-    write_table(layout.thresholds, threshold_rows(3.0), THRESHOLDS)
     detector = create_detector("change_threshold")
     detector.save(layout.model("change_threshold"))
+    model = register(layout, card_with(settings, 3.0))
+    promote(layout, model.version)
     rises = pass_samples(world, FIRST, {0: 6.0, 5: 6.0, SHADED: 9.0})
     again = pass_samples(world, SECOND, {0: 12.0, 5: 6.0})
     passes = {
@@ -111,46 +118,105 @@ def stored(tmp_path_factory) -> Settings:
         folders = {"change_threshold": layout.model("change_threshold")}
         table = score_table(loaded, world.corridors, world.grid, folders, current, previous)
         write_table(layout.anomaly_scores(day), table, ANOMALY_SCORES)
-        write_geotable(layout.detections(day), detections_of_date(settings, CATALOGUE, day), DETECTIONS)
+        published = publish_scores(settings, CATALOGUE, day, model)
+        write_table(layout.published_scores(day), published, PUBLISHED_SCORES)
+        write_geotable(layout.detections(day), detections_of_date(settings, CATALOGUE, day)[0], DETECTIONS)
     return settings
 
 
+def detected(settings, day):
+    return detections_of_date(settings, CATALOGUE, day)[0]
+
+
 def test_deposits_are_detected_then_tracked_and_shade_is_not_observable(stored):
-    first = detections_of_date(stored, CATALOGUE, FIRST)
+    first = detected(stored, FIRST)
     assert np.flatnonzero(first["is_detection"]).tolist() == [0, 5]
     assert not first.loc[SHADED, "observable"]
-    second = detections_of_date(stored, CATALOGUE, SECOND)
+    second = detected(stored, SECOND)
     assert np.flatnonzero(second["is_detection"]).tolist() == [0]
     columns = ["new_or_persisting", "first_seen", "times_seen"]
     assert second.loc[0, columns].tolist() == ["persisting", FIRST, 2]
-    assert second.loc[0, "detector_version"] == create_detector("change_threshold").version
+    assert second.loc[0, "detector_version"] == require_promoted(stored.layout).version
+
+
+def test_published_scores_are_in_spreads_and_keep_the_raw_ones(stored):
+    raw = read_table(stored.layout.anomaly_scores(FIRST), ANOMALY_SCORES)["score"].to_numpy()
+    table = read_table(stored.layout.published_scores(FIRST), PUBLISHED_SCORES)
+    known = raw[np.isfinite(raw)]
+    own = Level(float(np.median(known)), 1.4826 * float(np.median(np.abs(known - np.median(known)))))
+    share = len(known) / 200  # 11 corridors seen: mostly the long-run level
+    median, spread = share * own.median, share * own.spread + (1 - share)
+    np.testing.assert_allclose(table["score"].to_numpy(), (raw - median) / spread)
+    np.testing.assert_array_equal(table["raw_score"].to_numpy(), raw)
+
+
+def test_every_detection_has_its_residual_map(stored):
+    frame, residuals = detections_of_date(stored, CATALOGUE, FIRST)
+    found = frame[frame["is_detection"]]
+    assert residuals["detection_id"].to_pylist() == found["detection_id"].tolist()
+    peak = tensors_of(residuals["residual"])[0].astype(float)
+    row, col = np.unravel_index(np.nanargmax(peak), peak.shape)
+    # the deposit is drawn around the patch's centre, 5 pixels long each way
+    assert abs(row - 32) <= 5
+    assert abs(col - 32) <= 5
+    quiet, none = detections_of_date(stored, CATALOGUE, ZEROTH)
+    assert not quiet["is_detection"].any()
+    assert none.num_rows == 0
+
+
+def test_training_again_changes_no_detection_until_somebody_promotes(stored, tmp_path):
+    copy = stored.model_copy(update={"data_root": tmp_path})
+    shutil.copytree(stored.data_root, tmp_path, dirs_exist_ok=True)
+    before = detected(copy, SECOND)
+    table = read_table(copy.layout.anomaly_scores(SECOND), ANOMALY_SCORES)
+    other = table.set_column(
+        table.schema.get_field_index("detector_version"),
+        ANOMALY_SCORES.field("detector_version"),
+        pa.array(["another"] * table.num_rows),
+    )
+    write_table(copy.layout.anomaly_scores(SECOND), other, ANOMALY_SCORES)
+    model = require_promoted(copy.layout)
+    again = publish_scores(copy, CATALOGUE, SECOND, model)
+    # the stored scores are of another version now: the promoted model scored the date itself
+    assert again.equals(read_table(copy.layout.published_scores(SECOND), PUBLISHED_SCORES))
+    register(copy.layout, card_with(copy, -0.5))
+    assert detected(copy, SECOND).equals(before)
+    promote(copy.layout, latest(copy.layout).version)
+    with pytest.raises(DetectorError, match="not the scores of the promoted model"):
+        detected(copy, SECOND)
+    for day in (FIRST, SECOND):
+        published = publish_scores(copy, CATALOGUE, day, latest(copy.layout))
+        write_table(copy.layout.published_scores(day), published, PUBLISHED_SCORES)
+    assert detected(copy, SECOND)["is_detection"].sum() > before["is_detection"].sum()
 
 
 def test_first_date_of_a_season_is_not_observable_anywhere(stored):
-    zeroth = detections_of_date(stored, CATALOGUE, ZEROTH)
+    zeroth = detected(stored, ZEROTH)
     assert not zeroth["observable"].any()
     assert zeroth["reason"].notna().all()
 
 
 def test_earlier_date_that_failed_does_not_stop_a_later_one(stored):
-    scores = stored.layout.anomaly_scores(FIRST)
+    scores = stored.layout.published_scores(FIRST)
     aside = scores.rename(scores.with_suffix(".aside"))
     try:
-        second = detections_of_date(stored, CATALOGUE, SECOND)
+        second = detected(stored, SECOND)
     finally:
         aside.rename(scores)
     assert second.loc[0, "new_or_persisting"] == "new"
 
 
-def test_undefined_threshold_is_refused_and_nothing_is_replaced(stored):
-    before = stored.layout.detections(SECOND).read_bytes()
-    write_table(stored.layout.thresholds, threshold_rows(None), THRESHOLDS)
-    try:
-        with pytest.raises(DetectorError, match=r"change_threshold.*budget.*validation"):
-            detections_of_date(stored, CATALOGUE, SECOND)
-    finally:
-        write_table(stored.layout.thresholds, threshold_rows(3.0), THRESHOLDS)
-    assert stored.layout.detections(SECOND).read_bytes() == before
+def test_undefined_threshold_is_refused_and_says_why(stored, tmp_path):
+    copy = stored.model_copy(update={"data_root": tmp_path})
+    shutil.copytree(stored.data_root, tmp_path, dirs_exist_ok=True)
+    promote(copy.layout, register(copy.layout, card_with(copy, None)).version)
+    with pytest.raises(DetectorError, match=r"change_threshold.*budget.*no positives at all.*validation"):
+        detected(copy, SECOND)
+
+
+def test_no_detections_without_a_promoted_model(stored, tmp_path):
+    with pytest.raises(DetectorError, match="no model is promoted; materialise promoted_model"):
+        detections_of_date(stored.model_copy(update={"data_root": tmp_path}), CATALOGUE, SECOND)
 
 
 def test_bulletin_and_season_report_lie_where_the_layout_says(stored):
