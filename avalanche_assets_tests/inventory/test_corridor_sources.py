@@ -160,6 +160,16 @@ def test_of_map_and_events_the_more_restrictive_status_counts(tmp_path):
     assert frame["observation"].tolist() == ["hard to observe", "lost"]
 
 
+def test_of_two_last_days_the_earlier_counts(tmp_path):
+    events = status_file(tmp_path, "4001,1,oui, 30/06/2012,non,non,", "4001,1,oui, 30/06/2010,non,non,")
+    corridors = write(
+        tmp_path / "c.gpkg", [rectangle()], corridor_id=["04001001"], eteint=["oui"], date_fin=["01/02/2011"]
+    )
+    how = CorridorReading(statuses=(read_site_status(events, {}),))
+    frame, _ = read_corridors(corridors, None, DEM, GRID, how)
+    assert frame["observed_until"].tolist() == [date(2010, 6, 30)]
+
+
 def test_tables_without_status_or_rows_say_nothing_of_it(tmp_path):
     plain = tmp_path / "plain.csv"
     plain.write_text("insee,site,date1,date2\n4001,1,2018-01-04,2018-01-04\n", encoding="utf-8")
