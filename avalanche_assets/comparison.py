@@ -77,7 +77,7 @@ def _trainings(
         seed = settings.learning.seed + number
         progress(f"training {number + 1} of {count}, seed {seed}")
         results.append(settings.layout.variation(f"learning.seed={seed}"))
-        train_again(_with(settings, "learning.seed", seed), catalogue, names, results[-1], progress)
+        train_again(with_field(settings, "learning.seed", seed), catalogue, names, results[-1], progress)
     return results
 
 
@@ -112,11 +112,11 @@ def compare_settings(
     """
     settings = load_settings(settings_file)
     names = list(detectors) or [settings.detection.detector]
-    variants = {value: _with(settings, field, _parsed(value)) for value in values}
+    variants = {value: with_field(settings, field, parsed(value)) for value in values}
     for value, variant in variants.items():
         progress(f"{field} = {value}")
         results = settings.layout.variation(f"{field}={value}")
-        if _learning_alone(field):
+        if learning_alone(field):
             train_again(variant, _catalogue(settings), names, results, progress)
             found = evaluate(settings.layout, [results])
         else:
@@ -126,19 +126,21 @@ def compare_settings(
         yield evaluation_markdown(table, (settings.detection.operating_point,)).split("\n| paper")[0]
 
 
-def _learning_alone(field: str) -> bool:
+def learning_alone(field: str) -> bool:
+    """Whether a setting leaves patches, labels and split as they are."""
     section, _, name = field.partition(".")
     return (section == "learning" and name not in SPLIT_FIELDS) or field == "backscatter.scene_correction"
 
 
-def _parsed(value: str) -> Any:
+def parsed(value: str) -> Any:
+    """A value as TOML reads it; what is no TOML is text."""
     try:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return value
 
 
-def _with(settings: Settings, field: str, value: Any) -> Settings:
+def with_field(settings: Settings, field: str, value: Any) -> Settings:
     """The settings with one field changed, checked like a settings file.
 
     Raises:

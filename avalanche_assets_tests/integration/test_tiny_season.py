@@ -555,6 +555,27 @@ def test_versions_are_compared_on_the_same_test_pairs(tiny_season, learning_copy
     assert same.at_least_as_good
 
 
+def test_evaluate_compares_detectors_trainings_and_true_deposits(tiny_season, tmp_path):
+    deployment = tiny_season.copy(tmp_path / "season")
+    page = tmp_path / "page" / "evaluation.md"
+    arguments = ["evaluate", str(deployment.settings_file), "--truth", str(tiny_season.truth)]
+    arguments += ["--trainings", "2", "--page", str(page)]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    assert "vae epoch 1/4" in first.output
+    text = page.read_text(encoding="utf-8")
+    assert "come from simulated data" in text
+    measures = [line.split(" | ") for line in text.splitlines() if line.startswith("| vae | new | All")]
+    assert "2 |" in {cells[-1] for cells in measures}
+    assert "## Against the true deposits" in text
+    links = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert {"pictures/evaluation_curves.png", "pictures/evaluation_most_anomalous.png"} <= set(links)
+    assert all((page.parent / link).exists() for link in links)
+    again = CliRunner().invoke(app, arguments)
+    assert "vae epoch" not in again.output  # what was trained is kept
+    assert page.read_text(encoding="utf-8") == text
+
+
 # Again
 
 
