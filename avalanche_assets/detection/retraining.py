@@ -80,7 +80,7 @@ def train_again(
     del loaded
     _score(settings, catalogue, names, results)
     store_background(layout, results)
-    store_thresholds(layout, settings.detection.false_alarm_rate, results)
+    store_thresholds(layout, settings.detection, results)
     write_text(done, key)
 
 

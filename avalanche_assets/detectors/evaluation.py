@@ -13,6 +13,7 @@ from avalanche_assets.detectors.metrics import evaluation_table
 from avalanche_assets.detectors.scored import ScoredLabels, scored_labels
 from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_table
 from avalanche_assets.layout import DataLayout
+from avalanche_assets.settings import DetectionSettings
 from avalanche_assets.tables import SCORE_BACKGROUND, THRESHOLDS, read_table, write_table
 
 
@@ -32,7 +33,9 @@ def store_background(layout: DataLayout, scored: DataLayout | None = None) -> Sc
     return train
 
 
-def store_thresholds(layout: DataLayout, rate: float, scored: DataLayout | None = None) -> ScoredLabels:
+def store_thresholds(
+    layout: DataLayout, detection: DetectionSettings, scored: DataLayout | None = None
+) -> ScoredLabels:
     """Writes `THRESHOLDS` from the validation pairs; gives these, with normalised scores.
 
     Raises:
@@ -40,7 +43,8 @@ def store_thresholds(layout: DataLayout, rate: float, scored: DataLayout | None 
         DetectorError: There are no scores, or those of a date do not vary.
     """
     validation = normalised_pairs(layout, "validation", scored)
-    table = thresholds_table(choose_thresholds(validation, rate))
+    chosen = choose_thresholds(validation, detection.false_alarm_rate, detection.alarms_per_date)
+    table = thresholds_table(chosen)
     write_table((scored or layout).thresholds, table, THRESHOLDS)
     return validation
 

@@ -18,13 +18,14 @@ from avalanche_assets.detectors.evaluation import (
 )
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.rasters import write_cog
+from avalanche_assets.settings import DetectionSettings
 
 
 @pytest.fixture
 def world(tmp_path):
     world = LearningWorld(tmp_path)
     store_background(world.layout)
-    store_thresholds(world.layout, 0.05)
+    store_thresholds(world.layout, DetectionSettings())
     grid = world.world.grid
     angle, hidden = np.full(grid.shape, 40.0, np.float32), np.zeros(grid.shape, np.float32)
     last = world.world.corridors.iloc[-1]

@@ -14,11 +14,12 @@ from avalanche_assets.detectors.scored import scored_labels
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.files import sha256
 from avalanche_assets.layout import DataLayout
+from avalanche_assets.settings import DetectionSettings
 from avalanche_assets.tables import EVALUATION, write_table
 
 STEPS = {
     "train": ("score_background", store_background),
-    "validation": ("thresholds", lambda layout: store_thresholds(layout, 0.05)),
+    "validation": ("thresholds", lambda layout: store_thresholds(layout, DetectionSettings())),
     "test": (
         "evaluation",
         lambda layout: write_table(layout.evaluation, evaluate(layout).table, EVALUATION),
@@ -93,7 +94,7 @@ def test_scores_of_another_training_are_read_beside_the_stored_labels(world, tmp
         target.parent.mkdir(parents=True)
         target.write_bytes(source.read_bytes())
     store_background(world.layout, other)
-    store_thresholds(world.layout, 0.05, other)
+    store_thresholds(world.layout, DetectionSettings(), other)
     assert sha256(other.thresholds) == sha256(world.layout.thresholds)
     both = evaluate(world.layout, [world.layout, other]).table
     assert set(both["trainings"].to_pylist()) == {2}

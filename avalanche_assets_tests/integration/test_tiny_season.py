@@ -446,9 +446,9 @@ def learning_copy(tiny_season, tmp_path) -> DataLayout:
 
 
 STEPS = {
-    "train": lambda layout, rate: store_background(layout),
-    "validation": lambda layout, rate: store_thresholds(layout, rate),
-    "test": lambda layout, rate: write_table(layout.evaluation, evaluate(layout).table, EVALUATION),
+    "train": lambda layout, detection: store_background(layout),
+    "validation": lambda layout, detection: store_thresholds(layout, detection),
+    "test": lambda layout, detection: write_table(layout.evaluation, evaluate(layout).table, EVALUATION),
 }
 RESULTS = {"train": "score_background", "validation": "thresholds", "test": "evaluation"}
 
@@ -469,7 +469,7 @@ def test_each_step_of_the_protocol_reads_the_dates_of_its_role_alone(tiny_season
                 path.write_bytes(b"not to be read")
     result = getattr(learning_copy, RESULTS[role])
     result.unlink()
-    STEPS[role](learning_copy, tiny_season.settings.detection.false_alarm_rate)
+    STEPS[role](learning_copy, tiny_season.settings.detection)
     assert sha256(result) == sha256(getattr(tiny_season.layout, RESULTS[role]))
 
 
@@ -477,7 +477,7 @@ def test_thresholds_follow_the_scores_of_the_validation_dates(tiny_season, learn
     for day, role in role_of_dates(learning_copy).items():
         if role == "validation":
             double_scores(learning_copy, day)
-    store_thresholds(learning_copy, tiny_season.settings.detection.false_alarm_rate)
+    store_thresholds(learning_copy, tiny_season.settings.detection)
     assert sha256(learning_copy.thresholds) != sha256(tiny_season.layout.thresholds)
 
 

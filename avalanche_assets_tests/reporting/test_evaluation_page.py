@@ -22,7 +22,7 @@ KNOWN = Value(0.5, 0.25, 0.75)
 def world(tmp_path_factory):
     world = LearningWorld(tmp_path_factory.mktemp("world"))
     store_background(world.layout)
-    store_thresholds(world.layout, 0.05)
+    store_thresholds(world.layout, DetectionSettings())
     return world
 
 
