@@ -48,6 +48,43 @@ def run(
 
 
 @app.command()
+def evaluate(
+    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Markdown page to write, pictures beside it.  [default: in the data root]"),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Mapped deposits (GeoParquet, or a simulation's folder `truth`).")
+    ] = None,
+    trainings: Annotated[
+        int, typer.Option(min=1, help="Trainings with different seeds; the first is the stored one.")
+    ] = 1,
+) -> None:
+    """Compare all detectors on the test dates as in the paper's Table 1, and write a page about it."""
+    from avalanche_assets.comparison import compare_detectors
+
+    for line in compare_detectors(settings, page, truth, trainings, typer.echo):
+        typer.echo(line)
+
+
+@app.command()
+def ablate(
+    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+    field: Annotated[str, typer.Argument(help="Setting to vary, e.g. learning.kl_weight.")],
+    values: Annotated[list[str], typer.Argument(help="Its values, e.g. 0.01 0.1 1.")],
+    detector: Annotated[
+        list[str] | None, typer.Option(help="Detectors to compare; the one of the settings by default.")
+    ] = None,
+) -> None:
+    """Train and test again with other values of one setting, everything else as it is."""
+    from avalanche_assets.comparison import compare_settings
+
+    for line in compare_settings(settings, field, values, detector or [], typer.echo):
+        typer.echo(line)
+
+
+@app.command()
 def season(
     name: Annotated[str, typer.Argument(help="Two consecutive years, such as 2017-18.")],
     settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],

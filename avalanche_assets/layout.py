@@ -129,9 +129,9 @@ class DataLayout:
         """Names the version that detections come from."""
         return self.root / "learning" / "registry" / "promoted.json"
 
-    def trainings(self, seed: int) -> Path:
-        """The folder of what was trained again with another seed, for the evaluation only."""
-        return self.root / "learning" / "trainings" / f"seed={seed}"
+    def variation(self, name: str) -> "DataLayout":
+        """What was trained again with another seed or setting, for the evaluation only."""
+        return DataLayout(self.root / "learning" / "variations" / name)
 
     @property
     def thresholds(self) -> Path:

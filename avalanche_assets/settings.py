@@ -292,12 +292,17 @@ class LearningSettings(_Section):
 
 
 class DetectionSettings(_Section):
-    """Which detector and operating point make the published detections."""
+    """Which detector and operating point make the published detections.
+
+    `alarms_per_date` sets the operating point `budget` by false alarms per date instead of by
+    `false_alarm_rate`.
+    """
 
     detector: ModelName | Literal["vae_kl", "vae_elbo", "vae_local"] = "vae_local"
     label_window: Literal["new", "recent"] = "new"
     operating_point: Literal["balanced", "mapping", "screening", "budget"] = "budget"
     false_alarm_rate: float = Field(0.05, gt=0, lt=1)
+    alarms_per_date: float | None = Field(None, gt=0)
     min_valid_fraction: float = Field(0.5, ge=0, le=1)
     min_visible_fraction: float = Field(0.3, ge=0, le=1)
 

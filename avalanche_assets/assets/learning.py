@@ -337,7 +337,7 @@ def decision_assets(
         from avalanche_assets.reporting.style import png
 
         settings, path = pipeline.settings.detection, pipeline.layout.thresholds
-        validation = store_thresholds(pipeline.layout, settings.false_alarm_rate)
+        validation = store_thresholds(pipeline.layout, settings)
         table = read_table(path, THRESHOLDS)
         metadata: dict[str, Any] = table_metadata(path, table.num_rows, THRESHOLDS) | {
             "dates left out": [str(day) for day in validation.left_out],

@@ -17,8 +17,9 @@ REPLICATES = 1000
 LEVEL = 0.95
 SEED = 139
 LEAST_CLUSTERS = 2
-LEAST_DEFINED = 0.5
-"""Share of replicates in which a measure must be defined for it to have an interval."""
+LEAST_DEFINED = 0.8
+"""Share of replicates in which a measure must be defined for it to have an interval: with one cluster of
+positives it is in 63 %, and then varies by nothing."""
 
 Scores = NDArray[np.float64]
 Flags = NDArray[np.bool_]

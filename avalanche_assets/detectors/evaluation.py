@@ -13,6 +13,7 @@ from avalanche_assets.detectors.metrics import evaluation_table
 from avalanche_assets.detectors.scored import ScoredLabels, scored_labels
 from avalanche_assets.detectors.thresholds import choose_thresholds, thresholds_table
 from avalanche_assets.layout import DataLayout
+from avalanche_assets.settings import DetectionSettings
 from avalanche_assets.tables import SCORE_BACKGROUND, THRESHOLDS, read_table, write_table
 
 
@@ -32,20 +33,24 @@ def store_background(layout: DataLayout, scored: DataLayout | None = None) -> Sc
     return train
 
 
-def store_thresholds(layout: DataLayout, rate: float, scored: DataLayout | None = None) -> ScoredLabels:
+def store_thresholds(
+    layout: DataLayout, detection: DetectionSettings, scored: DataLayout | None = None
+) -> ScoredLabels:
     """Writes `THRESHOLDS` from the validation pairs; gives these, with normalised scores.
 
     Raises:
         TableError: A table is missing or damaged.
         DetectorError: There are no scores, or those of a date do not vary.
     """
-    validation = _normalised(layout, "validation", scored)
-    table = thresholds_table(choose_thresholds(validation, rate))
+    validation = normalised_pairs(layout, "validation", scored)
+    chosen = choose_thresholds(validation, detection.false_alarm_rate, detection.alarms_per_date)
+    table = thresholds_table(chosen)
     write_table((scored or layout).thresholds, table, THRESHOLDS)
     return validation
 
 
-def _normalised(layout: DataLayout, role: str, scored: DataLayout | None) -> ScoredLabels:
+def normalised_pairs(layout: DataLayout, role: str, scored: DataLayout | None = None) -> ScoredLabels:
+    """The pairs of a role with normalised scores, see `scored_labels`."""
     background = read_table((scored or layout).score_background, SCORE_BACKGROUND)
     return scored_labels(layout, role, scored).normalised(long_run_levels(background))
 
@@ -76,18 +81,18 @@ class Evaluation:
         return None
 
 
-def evaluate(layout: DataLayout, trainings: Sequence[DataLayout] = ()) -> Evaluation:
+def evaluate(layout: DataLayout, scored: Sequence[DataLayout] = ()) -> Evaluation:
     """Tests the frozen thresholds on the test pairs.
 
     Args:
-        layout: Where the learning tables lie.
-        trainings: Where those of further trainings with other seeds lie.
+        layout: Where split, labels and corridors lie.
+        scored: Where scores, levels and thresholds of each training lie; in `layout` by default.
 
     Raises:
         TableError: A table is missing or damaged.
         DetectorError: There are no scores, or those of a date do not vary.
     """
-    scored = [None, *trainings]
-    tests = [_normalised(layout, "test", one) for one in scored]
-    thresholds = [read_table((one or layout).thresholds, THRESHOLDS) for one in scored]
+    scored = scored or [layout]
+    tests = [normalised_pairs(layout, "test", one) for one in scored]
+    thresholds = [read_table(one.thresholds, THRESHOLDS) for one in scored]
     return Evaluation(evaluation_table(tests, thresholds), thresholds[0], tests[0])

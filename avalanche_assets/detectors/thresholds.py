@@ -4,8 +4,9 @@ A normalised score at or above a threshold is a detection.
 
 - ``balanced``: largest balanced accuracy, the mean recall of both classes (the paper's criterion).
 - ``mapping``: largest F1. ``screening``: largest F2, which weighs recall twice as much as precision.
-- ``budget``: the largest false-alarm rate on negatives that does not exceed the one allowed. It needs no
-  positive, is the steadiest of the four at one percent of positives, and is the default in operations.
+- ``budget``: the largest false-alarm rate on negatives that does not exceed the one allowed, or the one that
+  a number of false alarms per date makes. It needs no positive, is the steadiest of the four at one percent
+  of positives, and is the default in operations.
 
 Among cuts that reach the same criterion the highest threshold wins: fewer alarms for the same value. Where
 the samples cannot decide, the threshold is undefined and says why; it is never the lowest score by default.
@@ -145,16 +146,19 @@ def _budget(negatives: Scores, weights: Draws, rate: float) -> tuple[Scores, Sco
     return threshold, value
 
 
-def choose_thresholds(validation: ScoredLabels, false_alarm_rate: float) -> list[Threshold]:
+def choose_thresholds(
+    validation: ScoredLabels, false_alarm_rate: float, alarms_per_date: float | None = None
+) -> list[Threshold]:
     """Every operating point of every detector and label window.
 
     Args:
         validation: Normalised scores and label states; only positive and negative ones count, and samples
             with NaN are left out.
         false_alarm_rate: Allowed share of false alarms for ``budget``.
+        alarms_per_date: Allowed false alarms per date, instead of the rate.
     """
     return [
-        _named_threshold(validation, detector, window, point, false_alarm_rate)
+        _named_threshold(validation, detector, window, point, false_alarm_rate, alarms_per_date)
         for detector in validation.scores
         for window in LABEL_WINDOWS
         for point in OPERATING_POINTS
@@ -162,11 +166,19 @@ def choose_thresholds(validation: ScoredLabels, false_alarm_rate: float) -> list
 
 
 def _named_threshold(
-    validation: ScoredLabels, detector: str, window: str, point: str, rate: float
+    validation: ScoredLabels,
+    detector: str,
+    window: str,
+    point: str,
+    rate: float,
+    alarms_per_date: float | None,
 ) -> Threshold:
     scores, positive, rows = labelled(validation.scores[detector], validation.states[window])
     missing = int(np.isin(validation.states[window], ("positive", "negative")).sum()) - len(rows)
     counts = int(positive.sum()), int((~positive).sum()), missing
+    if alarms_per_date is not None and counts[1]:
+        dates = len({validation.dates[row] for row in rows})
+        rate = alarms_per_date * dates / counts[1]
     try:
         threshold, value = choose_threshold(scores, positive, point, rate)
     except DetectorError as error:

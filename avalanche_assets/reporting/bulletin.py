@@ -258,12 +258,16 @@ def caveats(
 
 def operating_point_words(detection: DetectionSettings) -> str:
     """What the operating point means, in a sentence."""
-    share = f"{100 * detection.false_alarm_rate:g} %"
+    share = (
+        f"at most about {100 * detection.false_alarm_rate:g} % of the corridors without an avalanche raise"
+    )
+    if detection.alarms_per_date is not None:
+        share = f"at most about {detection.alarms_per_date:g} corridors without an avalanche a date raise"
     return {
         "balanced": "avalanche and no avalanche are recognised equally well (best balanced accuracy)",
         "mapping": "false alarms and misses weigh alike (best F1)",
         "screening": "misses weigh more than false alarms (best F2)",
-        "budget": f"at most about {share} of the corridors without an avalanche raise a false alarm",
+        "budget": f"{share} a false alarm",
     }[detection.operating_point]
 
 

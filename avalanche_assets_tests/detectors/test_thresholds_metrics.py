@@ -146,6 +146,14 @@ def test_thresholds_have_intervals_and_count_what_is_behind_them():
     assert widths["budget"] < widths["mapping"]
 
 
+def test_budget_may_be_a_number_of_false_alarms_per_date():
+    rng = np.random.default_rng(10)
+    states = {"new": np.array(["negative"] * 800), "recent": np.array(["negative"] * 800)}
+    pairs = pairs_of({"vae": rng.normal(size=800)}, states)  # 8 dates of 100
+    item = by_point(choose_thresholds(pairs, 0.05, alarms_per_date=3))["budget"]
+    assert (pairs.scores["vae"] >= item.threshold).sum() == 8 * 3
+
+
 def test_one_validation_date_gives_a_threshold_without_interval_and_says_why():
     rng = np.random.default_rng(9)
     states = {"new": np.repeat(["positive", "negative"], [10, 90])}

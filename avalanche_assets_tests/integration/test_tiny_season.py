@@ -446,9 +446,9 @@ def learning_copy(tiny_season, tmp_path) -> DataLayout:
 
 
 STEPS = {
-    "train": lambda layout, rate: store_background(layout),
-    "validation": lambda layout, rate: store_thresholds(layout, rate),
-    "test": lambda layout, rate: write_table(layout.evaluation, evaluate(layout).table, EVALUATION),
+    "train": lambda layout, detection: store_background(layout),
+    "validation": lambda layout, detection: store_thresholds(layout, detection),
+    "test": lambda layout, detection: write_table(layout.evaluation, evaluate(layout).table, EVALUATION),
 }
 RESULTS = {"train": "score_background", "validation": "thresholds", "test": "evaluation"}
 
@@ -469,7 +469,7 @@ def test_each_step_of_the_protocol_reads_the_dates_of_its_role_alone(tiny_season
                 path.write_bytes(b"not to be read")
     result = getattr(learning_copy, RESULTS[role])
     result.unlink()
-    STEPS[role](learning_copy, tiny_season.settings.detection.false_alarm_rate)
+    STEPS[role](learning_copy, tiny_season.settings.detection)
     assert sha256(result) == sha256(getattr(tiny_season.layout, RESULTS[role]))
 
 
@@ -477,7 +477,7 @@ def test_thresholds_follow_the_scores_of_the_validation_dates(tiny_season, learn
     for day, role in role_of_dates(learning_copy).items():
         if role == "validation":
             double_scores(learning_copy, day)
-    store_thresholds(learning_copy, tiny_season.settings.detection.false_alarm_rate)
+    store_thresholds(learning_copy, tiny_season.settings.detection)
     assert sha256(learning_copy.thresholds) != sha256(tiny_season.layout.thresholds)
 
 
@@ -553,6 +553,27 @@ def test_versions_are_compared_on_the_same_test_pairs(tiny_season, learning_copy
     same = compare(settings, tiny_season.catalogue, current, current)
     assert (same.gain, same.low, same.high) == (0, 0, 0)
     assert same.at_least_as_good
+
+
+def test_evaluate_compares_detectors_trainings_and_true_deposits(tiny_season, tmp_path):
+    deployment = tiny_season.copy(tmp_path / "season")
+    page = tmp_path / "page" / "evaluation.md"
+    arguments = ["evaluate", str(deployment.settings_file), "--truth", str(tiny_season.truth)]
+    arguments += ["--trainings", "2", "--page", str(page)]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    assert "vae epoch 1/4" in first.output
+    text = page.read_text(encoding="utf-8")
+    assert "come from simulated data" in text
+    measures = [line.split(" | ") for line in text.splitlines() if line.startswith("| vae | new | All")]
+    assert "2 |" in {cells[-1] for cells in measures}
+    assert "## Against the true deposits" in text
+    links = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert {"pictures/evaluation_curves.png", "pictures/evaluation_most_anomalous.png"} <= set(links)
+    assert all((page.parent / link).exists() for link in links)
+    again = CliRunner().invoke(app, arguments)
+    assert "vae epoch" not in again.output  # what was trained is kept
+    assert page.read_text(encoding="utf-8") == text
 
 
 # Again
