@@ -274,7 +274,11 @@ class LearningSettings(_Section):
 
 
 class DetectionSettings(_Section):
-    """Which detector and operating point make the published detections."""
+    """Which detector and operating point make the published detections.
+
+    `reviews` is the table in which people confirm, reject and add detections (CSV, or GeoPackage edited in
+    QGIS); `reviews/reviews.csv` beside the data root's other folders without it.
+    """
 
     detector: Literal["change_threshold", "vae", "vae_local"] = "vae_local"
     label_window: Literal["new", "recent"] = "new"
@@ -282,6 +286,8 @@ class DetectionSettings(_Section):
     false_alarm_rate: float = Field(0.05, gt=0, lt=1)
     min_valid_fraction: float = Field(0.5, ge=0, le=1)
     min_visible_fraction: float = Field(0.3, ge=0, le=1)
+    max_wet_snow_fraction: float = Field(0.8, ge=0, le=1)
+    reviews: Path | None = None
 
 
 class Settings(_Section):

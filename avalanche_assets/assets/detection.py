@@ -114,7 +114,7 @@ def detection_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"geoparquet"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.winter_dates,
         deps=[
             after(anomaly_scores, partitions.season_so_far),
