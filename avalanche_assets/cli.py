@@ -106,6 +106,25 @@ def season(
 
 
 @app.command()
+def reviews(
+    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+) -> None:
+    """Check the table of reviews (made empty where there is none), and name the dates that wait for it."""
+    from avalanche_assets.catalogue.acquisitions import read_catalogue
+    from avalanche_assets.detection.reviews import create_reviews, reviews_file
+    from avalanche_assets.reporting.terminal import review_lines
+    from avalanche_assets.settings import load_settings
+
+    deployment = load_settings(settings)
+    path = reviews_file(deployment)
+    if not path.exists():
+        create_reviews(path, deployment.grid.crs)
+    catalogue = read_catalogue(deployment.layout.acquisition_catalogue, deployment.season.max_gap_days)
+    for line in review_lines(deployment, catalogue):
+        typer.echo(line)
+
+
+@app.command()
 def real_geometry(
     data: Annotated[Path, typer.Argument(help="Folder with the real data sets.")],
     out: Annotated[Path, typer.Argument(help="Folder for everything that is made.")],

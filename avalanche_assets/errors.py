@@ -51,3 +51,7 @@ class TableError(AvalancheError):
 
 class DetectorError(AvalancheError):
     """A detector cannot be trained, loaded or thresholded on the data given."""
+
+
+class ReviewError(AvalancheError):
+    """A table of reviews cannot be read, or a row of it contradicts the inventory or the dates."""

@@ -158,6 +158,11 @@ class DataLayout:
         folder = self.root / "detection" / "detections" / _partition(acquisition_date)
         return folder / "detections.parquet"
 
+    @property
+    def reviews(self) -> Path:
+        """Where people review detections by default; made once on request and never written again."""
+        return self.root / "reviews" / "reviews.csv"
+
     def bulletin(self, acquisition_date: date | str) -> Path:
         """The folder of one date's bulletin: bulletin.html, map.png, detections.gpkg."""
         return self.root / "detection" / "bulletin" / _partition(acquisition_date)

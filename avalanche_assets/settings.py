@@ -294,6 +294,9 @@ class LearningSettings(_Section):
 class DetectionSettings(_Section):
     """Which detector and operating point make the published detections.
 
+    `reviews` is the table in which people confirm, reject and add detections (CSV, or GeoPackage edited in
+    QGIS); `reviews/reviews.csv` beside the data root's other folders without it.
+
     `alarms_per_date` sets the operating point `budget` by false alarms per date instead of by
     `false_alarm_rate`.
     """
@@ -305,6 +308,8 @@ class DetectionSettings(_Section):
     alarms_per_date: float | None = Field(None, gt=0)
     min_valid_fraction: float = Field(0.5, ge=0, le=1)
     min_visible_fraction: float = Field(0.3, ge=0, le=1)
+    max_wet_snow_fraction: float = Field(0.8, ge=0, le=1)
+    reviews: Path | None = None
 
 
 class Settings(_Section):

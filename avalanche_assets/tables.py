@@ -245,6 +245,7 @@ DETECTIONS = pa.schema(
     [
         column("detection_id", pa.string(), "stable over re-runs: corridor, date and detector"),
         CORRIDOR_ID,
+        column("corridor_name", pa.string(), "name of the corridor"),
         column("massif_id", pa.int16(), "official number of the massif"),
         column("massif", pa.string(), "name of the massif"),
         ACQUISITION_DATE,
@@ -256,13 +257,22 @@ DETECTIONS = pa.schema(
         column("score", pa.float64(), "score in spreads above the date's median; null if not observable"),
         column("raw_score", pa.float64(), "score as the detector gave it; null if not observable"),
         column("threshold", pa.float64(), "threshold applied"),
-        column("is_detection", pa.bool_(), "score at or above the threshold"),
-        column("observable", pa.bool_(), "whether the corridor could be scored"),
+        column(
+            "is_detection", pa.bool_(), "score at or above the threshold and not rejected, or added by hand"
+        ),
+        column("observable", pa.bool_(), "whether the corridor could be judged"),
         column("reason", pa.string(), "why not observable, null when it is"),
+        column("track_id", pa.string(), "the anomaly over the dates: detection_id of its first detection"),
         column("new_or_persisting", pa.string(), "new, persisting, or null without detection"),
         column("first_seen", pa.date32(), "date of the first detection of this anomaly"),
+        column("last_seen", pa.date32(), "latest date of the season so far with a detection in the corridor"),
         column("times_seen", pa.int16(), "consecutive dates with a detection, this one included"),
         column("quality", pa.string(), "A, B or C; null without detection"),
+        column("review", pa.string(), "confirmed, rejected or added by hand; null without review"),
+        column("reviewer", pa.string(), "who reviewed it, null without review or name"),
+        column("review_comment", pa.string(), "what the reviewer noted"),
+        column("longitude", pa.float64(), "of the anomaly, of the deposit point without one; WGS84", "deg"),
+        column("latitude", pa.float64(), "the same, north", "deg"),
         column("area_m2", pa.float64(), "area of the anomaly outline", "m2"),
         column("elevation_min_m", pa.float32(), "lowest elevation of the anomaly", "m"),
         column("elevation_max_m", pa.float32(), "highest elevation of the anomaly", "m"),
@@ -271,7 +281,11 @@ DETECTIONS = pa.schema(
         column("dvv_mean_db", pa.float32(), "mean VV* change inside the anomaly", "dB"),
         column("dvv_max_db", pa.float32(), "largest VV* change inside the anomaly", "dB"),
         column("dvh_mean_db", pa.float32(), "mean VH* change inside the anomaly", "dB"),
+        column("dvh_max_db", pa.float32(), "largest VH* change inside the anomaly", "dB"),
+        column("margin", pa.float64(), "score less threshold, in spreads of the date's scores"),
+        column("visible_fraction", pa.float32(), "share of pixels neither layover nor shadow, 0..1"),
         column("wet_snow_fraction", pa.float32(), "share of pixels darkened as by wet snow, 0..1"),
+        column("previous_wet_snow_fraction", pa.float32(), "the same at the previous acquisition, 0..1"),
     ]
 )
 """Without the geometry columns: `geometry` (anomaly outline, empty without detection) is GeoParquet's."""

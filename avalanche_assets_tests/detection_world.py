@@ -190,6 +190,7 @@ def patch_table(world: World, *, visible: float = 0.95, wet: float = 0.05) -> pa
             "corridor_id": list(world.corridors["corridor_id"]),
             "visible_fraction": pa.array([visible] * count, pa.float32()),
             "wet_snow_fraction": pa.array([wet] * count, pa.float32()),
+            "previous_wet_snow_fraction": pa.array([0.0] * count, pa.float32()),
         }
     )
 
@@ -201,6 +202,7 @@ def detections_of(
     hidden: dict[int, str] | None = None,
     earlier: pa.Table | None = None,
     seed: int = 1,
+    patches: pa.Table | None = None,
 ) -> gpd.GeoDataFrame:
     """The detections table of one pass in which exactly the corridors of `deposits` are detected."""
     samples = pass_samples(world, day, deposits, seed)
@@ -213,7 +215,7 @@ def detections_of(
     return build_detections(
         world.corridors,
         scores,
-        patch_table(world),
+        patch_table(world) if patches is None else patches,
         subset,
         maps,
         RULE,

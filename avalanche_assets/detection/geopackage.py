@@ -9,6 +9,7 @@ saved to a database.
 """
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -85,14 +86,17 @@ def write_geopackage(path: Path, detections: gpd.GeoDataFrame) -> None:
                 append=temporary.exists(),
                 use_arrow=True,
             )
-        _add_styles(temporary, f"{detections['window_end'].iloc[0]:%Y-%m-%dT%H:%M:%S.000Z}")
+        add_styles(temporary, STYLES, f"{detections['window_end'].iloc[0]:%Y-%m-%dT%H:%M:%S.000Z}")
 
 
-def _add_styles(path: Path, stamp: str) -> None:
-    """Adds the styles; `stamp` replaces the time of writing, so that equal inputs give equal files."""
+def add_styles(path: Path, styles: Mapping[str, str], stamp: str) -> None:
+    """Adds the QML default style of each layer of a GeoPackage.
+
+    `stamp` replaces the time of writing, so that equal inputs give equal files.
+    """
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(_CREATE_STYLES)
-        for layer, qml in STYLES.items():
+        for layer, qml in styles.items():
             database.execute(
                 "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, "
                 "styleName, styleQML, useAsDefault, description, update_time) "

@@ -52,6 +52,7 @@ class OutlineStatistics:
         dvv_mean_db: Mean VV* change in dB.
         dvv_max_db: Largest VV* change in dB.
         dvh_mean_db: Mean VH* change in dB.
+        dvh_max_db: Largest VH* change in dB.
     """
 
     area_m2: float
@@ -62,6 +63,7 @@ class OutlineStatistics:
     dvv_mean_db: float
     dvv_max_db: float
     dvh_mean_db: float
+    dvh_max_db: float
 
 
 def peak_pixel(anomaly: Floats) -> tuple[int, int]:
@@ -121,15 +123,17 @@ def outline_statistics(
     """
     heights = _inside(elevation, outline.mask)
     changes = _inside(dvv, outline.mask)
+    cross_changes = _inside(dvh, outline.mask)
     return OutlineStatistics(
         area_m2=float(outline.polygon.area),
         elevation_min_m=float(heights.min()) if heights.size else float("nan"),
-        elevation_max_m=float(heights.max()) if heights.size else float("nan"),
+        elevation_max_m=_max(heights),
         slope_deg=_mean(_inside(slope, outline.mask)),
         aspect_deg=circular_mean_deg(_inside(aspect, outline.mask)),
         dvv_mean_db=_mean(changes),
-        dvv_max_db=float(changes.max()) if changes.size else float("nan"),
-        dvh_mean_db=_mean(_inside(dvh, outline.mask)),
+        dvv_max_db=_max(changes),
+        dvh_mean_db=_mean(cross_changes),
+        dvh_max_db=_max(cross_changes),
     )
 
 
@@ -155,3 +159,7 @@ def _inside(values: Floats, mask: Mask) -> Floats:
 
 def _mean(values: Floats) -> float:
     return float(values.mean(dtype=np.float64)) if values.size else float("nan")
+
+
+def _max(values: Floats) -> float:
+    return float(values.max()) if values.size else float("nan")

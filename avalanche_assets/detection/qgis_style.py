@@ -7,7 +7,7 @@ Source: QGIS documentation, "QGIS style file (.qml)"; property names of `QgsSimp
 `QgsLinePatternFillSymbolLayer`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -70,9 +70,22 @@ def style_qml(attribute: str, symbols: Mapping[str, Symbol]) -> str:
                 "outline_width_unit": "MM",
             },
         )
-    ElementTree.indent(root)
-    declaration = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-    return declaration + ElementTree.tostring(root, encoding="unicode")
+    return _document(root)
+
+
+def choices_qml(attribute: str, values: Sequence[str]) -> str:
+    """A QML document in which the form offers `values` for `attribute`."""
+    root = ElementTree.Element("qgis", version="3.22.0", styleCategories="Fields|Forms")
+    fields = ElementTree.SubElement(root, "fieldConfiguration")
+    widget = ElementTree.SubElement(
+        ElementTree.SubElement(fields, "field", name=attribute), "editWidget", type="ValueMap"
+    )
+    options = ElementTree.SubElement(ElementTree.SubElement(widget, "config"), "Option", type="Map")
+    listed = ElementTree.SubElement(options, "Option", name="map", type="List")
+    for value in values:
+        choice = ElementTree.SubElement(listed, "Option", type="Map")
+        ElementTree.SubElement(choice, "Option", name=value, type="QString", value=value)
+    return _document(root)
 
 
 def _layer(parent: ElementTree.Element, kind: str, properties: Mapping[str, str]) -> ElementTree.Element:
@@ -90,3 +103,9 @@ def _layer(parent: ElementTree.Element, kind: str, properties: Mapping[str, str]
 def _rgba(colour: str) -> str:
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"{red},{green},{blue},255"
+
+
+def _document(root: ElementTree.Element) -> str:
+    ElementTree.indent(root)
+    declaration = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+    return declaration + ElementTree.tostring(root, encoding="unicode")

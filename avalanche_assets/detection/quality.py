@@ -6,12 +6,13 @@ A detection has up to three supports:
   scores (1.4826 times the median absolute deviation, a robust standard deviation), so that the class means
   the same for detectors with different score units;
 - *sight*: at least `CLEAR_VISIBLE` of the patch is neither layover nor shadow and at most `MAX_WET_SNOW` of
-  it is wet snow, whose refreezing is the main cause of false alarms at C band;
+  it is wet snow, now and at the previous pass: wet snow hides, and its refreezing brightens a slope as a
+  deposit does, the main cause of false alarms at C band;
 - *repeat*: the anomaly was detected at the previous acquisition too.
 
-Two or three supports give A, one gives B, none gives C. The three classes follow the practice of the
-Norwegian avalanche service, which publishes Sentinel-1 detections with classes A, B and C; the rule itself
-is our choice.
+Two or three supports give A, one gives B, none gives C; what a reviewer confirmed or added is A. Three
+classes follow the practice of the Norwegian avalanche service, which publishes Sentinel-1 detections with
+classes A, B and C; the rule itself is our choice.
 """
 
 from typing import Literal
@@ -43,7 +44,7 @@ def quality_class(
     Args:
         margin: Score minus threshold in units of the date's score spread.
         visible_fraction: Share of the patch neither layover nor shadow, 0 to 1.
-        wet_snow_fraction: Share of wet-snow pixels in the patch, 0 to 1.
+        wet_snow_fraction: Share of wet-snow pixels in the patch, the larger of both passes, 0 to 1.
         times_seen: Consecutive acquisitions with a detection, this one included.
     """
     supports = (

@@ -9,7 +9,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
+from avalanche_assets.detection.reviewing import apply_reviews
+from avalanche_assets.detection.reviews import reviews_of
 from avalanche_assets.detection.table import DecisionRule, build_detections, detected_corridors
+from avalanche_assets.detection.unseen import hide_wet_snow, name_obstructions
 from avalanche_assets.detectors.base import Detector, load_detector
 from avalanche_assets.detectors.card import ModelCard
 from avalanche_assets.detectors.registry import require_promoted
@@ -17,7 +20,7 @@ from avalanche_assets.errors import DetectorError
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.patches.correction import load_as_set
 from avalanche_assets.patches.samples import PatchSamples
-from avalanche_assets.rasters import read_grid
+from avalanche_assets.rasters import band_reader, read_grid
 from avalanche_assets.settings import DetectionSettings, Settings
 from avalanche_assets.tables import (
     CORRIDOR_PATCHES,
@@ -30,6 +33,7 @@ from avalanche_assets.tables import (
 )
 
 FRACTIONS = ("corridor_id", "visible_fraction", "wet_snow_fraction")
+PREVIOUS_WET = "previous_wet_snow_fraction"
 
 
 def detections_of_date(
@@ -51,11 +55,12 @@ def detections_of_date(
             date's scores are those of another one.
         TableError: A stored table of this date is missing or damaged.
     """
-    layout, current = settings.layout, catalogue.get(day)
-    model = require_promoted(layout)
+    layout, current, previous = settings.layout, catalogue.get(day), catalogue.previous(day)
+    model, choice = require_promoted(layout), settings.detection
     model.card.require_fit(settings)
-    rule = decision_rule(model.card, settings.detection)
-    scores = _scores(layout, day, model.version)
+    rule = decision_rule(model.card, choice)
+    corridors = read_geotable(layout.corridors, CORRIDORS)
+    scores = _scores(layout, day, rule, choice)
     if scores.num_rows == 0:
         raise DetectorError(
             f"{layout.published_scores(day)}: not the scores of the promoted model {model.version}; "
@@ -65,18 +70,19 @@ def detections_of_date(
     samples = load_as_set(settings, catalogue, [day], ids).samples
     maps = _anomaly_maps(load_detector(model.card.detector, model.folder), samples)
     frame = build_detections(
-        read_geotable(layout.corridors, CORRIDORS),
-        scores,
-        read_table(layout.corridor_patches(day), CORRIDOR_PATCHES, FRACTIONS),
+        corridors,
+        _with_named_obstructions(layout, scores, corridors),
+        _sight(layout, day, previous.date if previous else None),
         samples,
         maps,
         rule,
         current,
-        catalogue.previous(day),
-        _earlier_scores(layout, catalogue, day, model.version),
+        previous,
+        _earlier_scores(layout, catalogue, day, rule, choice),
         read_grid(layout.dem),
     )
-    return frame, _residuals(frame, samples, maps)
+    reviewed = apply_reviews(frame, reviews_of(settings, corridors, catalogue.dates("winter")))
+    return reviewed, _residuals(frame, samples, maps)
 
 
 def decision_rule(card: ModelCard, choice: DetectionSettings) -> DecisionRule:
@@ -103,13 +109,21 @@ def _residuals(frame: gpd.GeoDataFrame, samples: PatchSamples, maps: NDArray[np.
     return pa.table(columns, schema=RESIDUALS)
 
 
-def _scores(layout: DataLayout, day: date | str, model: str) -> pa.Table:
+def _scores(layout: DataLayout, day: date | str, rule: DecisionRule, choice: DetectionSettings) -> pa.Table:
+    """Scores of one date by the model of the rule, without those that wet snow makes worthless."""
     table = read_table(layout.published_scores(day), PUBLISHED_SCORES)
-    return table.filter(pc.equal(table["model"], model))
+    mine = table.filter(pc.equal(table["model"], rule.detector_version))
+    wet = read_table(layout.corridor_patches(day), CORRIDOR_PATCHES, FRACTIONS).to_pandas()
+    shares = wet.set_index("corridor_id")["wet_snow_fraction"].to_dict()
+    return hide_wet_snow(mine, shares, rule.threshold, choice.max_wet_snow_fraction)
 
 
 def _earlier_scores(
-    layout: DataLayout, catalogue: AcquisitionCatalogue, day: date | str, model: str
+    layout: DataLayout,
+    catalogue: AcquisitionCatalogue,
+    day: date | str,
+    rule: DecisionRule,
+    choice: DetectionSettings,
 ) -> pa.Table:
     """Scores of the season's earlier dates; a date that failed has none and counts as not seen.
 
@@ -118,8 +132,26 @@ def _earlier_scores(
     season = catalogue.dates("winter", catalogue.get(day).season)
     earlier = [one for one in season if one < str(day) and layout.published_scores(one).exists()]
     return pa.concat_tables(
-        [PUBLISHED_SCORES.empty_table(), *(_scores(layout, one, model) for one in earlier)]
+        [PUBLISHED_SCORES.empty_table(), *(_scores(layout, one, rule, choice) for one in earlier)]
     )
+
+
+def _sight(layout: DataLayout, day: date | str, previous: date | None) -> pa.Table:
+    """How well every corridor was seen at this date, and how wet it was at the previous one."""
+    now = read_table(layout.corridor_patches(day), CORRIDOR_PATCHES, FRACTIONS).to_pandas()
+    now[PREVIOUS_WET] = np.float32("nan")
+    if previous is not None:
+        before = read_table(layout.corridor_patches(previous), CORRIDOR_PATCHES, FRACTIONS).to_pandas()
+        now[PREVIOUS_WET] = now["corridor_id"].map(before.set_index("corridor_id")["wet_snow_fraction"])
+    return pa.Table.from_pandas(now, preserve_index=False)
+
+
+def _with_named_obstructions(layout: DataLayout, scores: pa.Table, corridors: gpd.GeoDataFrame) -> pa.Table:
+    """Ready-made rasters have no track geometry, and nothing of theirs is known to be hidden."""
+    if not layout.track_geometry.exists():
+        return scores
+    with band_reader(layout.track_geometry, "visibility") as read_flags:
+        return name_obstructions(scores, corridors, read_grid(layout.track_geometry), read_flags)
 
 
 def _anomaly_maps(detector: Detector, samples: PatchSamples) -> NDArray[np.float32]:

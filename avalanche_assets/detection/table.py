@@ -13,16 +13,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from shapely.geometry import Polygon
+from shapely.geometry import Point, Polygon
 
 from avalanche_assets.catalogue.acquisitions import Acquisition
 from avalanche_assets.detection.outline import Outline, outline_anomaly, outline_statistics
 from avalanche_assets.detection.quality import quality_class, score_spread
-from avalanche_assets.detection.tracks import Sighting, detection_id, sightings, track
+from avalanche_assets.detection.tracks import Sighting, detection_id, last_detected, sightings, track
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.grid import Grid
 from avalanche_assets.patches.samples import PatchSamples
 from avalanche_assets.tables import DETECTIONS
+
+SIGHT = ("visible_fraction", "wet_snow_fraction", "previous_wet_snow_fraction")
+"""How well a corridor was seen: columns of the patches that the detections keep."""
 
 NOT_SCORED = "no patch: the corridor lies outside the processed area"
 
@@ -89,7 +92,8 @@ def build_detections(
     Args:
         corridors: `tables.CORRIDORS` with the polygon geometry on the analysis grid.
         scores: `tables.PUBLISHED_SCORES` of this date.
-        patches: `corridor_id`, `visible_fraction` and `wet_snow_fraction` of `tables.CORRIDOR_PATCHES`.
+        patches: `corridor_id`, `visible_fraction` and `wet_snow_fraction` of `tables.CORRIDOR_PATCHES`, and
+            `previous_wet_snow_fraction`, that of the previous acquisition.
         samples: This date's samples of at least every detected corridor, with both polarisations and the
             terrain channels elevation, slope and aspect.
         anomaly_maps: The detector's anomaly map of every sample, (len(samples), 64, 64), larger is more
@@ -123,11 +127,12 @@ def build_detections(
         score_row = score_rows.get(corridor.corridor_id)
         patch_row = patch_rows.get(corridor.corridor_id, {})
         row = _row(corridor, score_row, patch_row, rule, current, previous)
+        row["last_seen"] = last_detected(before.get(corridor.corridor_id, ()))
         if corridor.corridor_id in detected:
             index = sample_rows[corridor.corridor_id]
             outline = _outline(corridor, anomaly_maps[index], grid)
             margin = (row["score"] - rule.threshold) / spread
-            row |= _evidence(row, outline, samples, index, margin, patch_row, before)
+            row |= _evidence(row, outline, samples, index, margin, before)
         rows.append(row)
     return _frame(rows, corridors)
 
@@ -146,6 +151,7 @@ def _row(
     return dict.fromkeys(DETECTIONS.names) | {
         "detection_id": detection_id(corridor.corridor_id, current.date, rule.detector),
         "corridor_id": corridor.corridor_id,
+        "corridor_name": corridor.name,
         "massif_id": corridor.massif_id,
         "massif": corridor.massif,
         "acquisition_date": current.date,
@@ -157,7 +163,8 @@ def _row(
         "is_detection": score is not None and score >= rule.threshold,
         "observable": observable,
         "reason": reason,
-        "wet_snow_fraction": patch_row.get("wet_snow_fraction"),
+        **{name: patch_row.get(name) for name in SIGHT},
+        "place": Point(corridor.deposit_x, corridor.deposit_y),
         "geometry": Polygon(),
         "corridor_geometry": corridor.geometry,
     }
@@ -174,24 +181,30 @@ def _evidence(
     samples: PatchSamples,
     index: int,
     margin: float,
-    patch_row: Mapping[str, Any],
     before: Mapping[str, Sequence[Sighting]],
 ) -> dict[str, Any]:
     polygon = outline.polygon if outline else Polygon()
     seen = track(polygon, row["acquisition_date"], before.get(row["corridor_id"], ()))
     evidence: dict[str, Any] = {
         "geometry": polygon,
+        "track_id": detection_id(row["corridor_id"], seen.first_seen, row["detector"]),
         "new_or_persisting": seen.state,
         "first_seen": seen.first_seen,
+        "last_seen": row["acquisition_date"],
         "times_seen": seen.times_seen,
+        "margin": margin,
         "quality": quality_class(
             margin=margin,
-            visible_fraction=_number(patch_row.get("visible_fraction")),
-            wet_snow_fraction=_number(patch_row.get("wet_snow_fraction")),
+            visible_fraction=_number(row["visible_fraction"]),
+            # NaN if either is unknown.
+            wet_snow_fraction=float(
+                np.maximum(_number(row["wet_snow_fraction"]), _number(row["previous_wet_snow_fraction"]))
+            ),
             times_seen=seen.times_seen,
         ),
     }
     if outline:
+        evidence["place"] = polygon.representative_point()
         names = ("elevation", "slope", "aspect", "dvv", "dvh")
         channels = {name: samples.channel(name, np.array([index]))[0] for name in names}
         evidence |= asdict(outline_statistics(outline, **channels))
@@ -204,6 +217,10 @@ def _number(value: float | None) -> float:
 
 def _frame(rows: list[dict[str, Any]], corridors: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """A GeoDataFrame whose columns convert to the schema's types, nulls included."""
+    places = gpd.GeoSeries([row["place"] for row in rows], crs=corridors.crs).to_crs("EPSG:4326")
+    for row, place in zip(rows, places, strict=True):
+        # Seven decimals are a centimetre.
+        row["longitude"], row["latitude"] = round(place.x, 7), round(place.y, 7)
     plain = pa.Table.from_pylist([{name: row[name] for name in DETECTIONS.names} for row in rows], DETECTIONS)
     frame: pd.DataFrame = plain.to_pandas(types_mapper=_NULLABLE.get, date_as_object=True)
     outlines = gpd.GeoSeries([row["geometry"] for row in rows], index=frame.index, crs=corridors.crs)

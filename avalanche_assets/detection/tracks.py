@@ -4,7 +4,8 @@ A deposit stays visible for weeks, so each pass detects some of them again. A de
 same corridor was detected at the previous acquisition with its peak inside the present outline or within
 `SAME_DEPOSIT_M` of it: three pixels, the geolocation and outline accuracy to expect of 20 m radar pixels.
 Tracks follow from the scores of the season's earlier dates, not from earlier detection tables, so that
-every date can be made, and made again, on its own. A date at which the corridor could not be seen neither
+every date can be made, and made again, on its own: an anomaly keeps the id of its first detection as
+`track_id` for as long as it persists. A date at which the corridor could not be seen neither
 counts nor ends a track.
 """
 
@@ -71,3 +72,8 @@ def track(outline: BaseGeometry, day: date, before: Sequence[Sighting]) -> Track
             break
         first_seen, times_seen = sighting.day, times_seen + 1
     return Track("persisting" if times_seen > 1 else "new", first_seen, times_seen)
+
+
+def last_detected(before: Sequence[Sighting]) -> date | None:
+    """The latest earlier date with a detection in the corridor, of `before` latest first; None for none."""
+    return next((sighting.day for sighting in before if sighting.peak is not None), None)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
-from avalanche_assets.catalogue.acquisitions import read_catalogue
+from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue, read_catalogue
 from avalanche_assets.catalogue.season import SeasonOutlook
+from avalanche_assets.detection.reviewing import awaits_reviews
+from avalanche_assets.detection.reviews import reviews_file, reviews_of
 from avalanche_assets.reporting.evaluation_text import evaluation_text
 from avalanche_assets.reporting.summary import count
 from avalanche_assets.settings import Settings
-from avalanche_assets.tables import DETECTIONS, EVALUATION, read_geotable, read_table
+from avalanche_assets.tables import CORRIDORS, DETECTIONS, EVALUATION, read_geotable, read_table
 
 STATES_SHOWN = ("complete", "incomplete", "offline", "withdrawn", "pending", "missing", "expected")
 
@@ -58,3 +60,24 @@ def run_summary(settings: Settings) -> Iterator[str]:
     yield f"Bulletins: {layout.bulletin('<date>')}/bulletin.html"
     for season in catalogue.seasons:
         yield f"Season report: {layout.season_report(season)}/season_report.html"
+
+
+def review_lines(settings: Settings, catalogue: AcquisitionCatalogue) -> Iterator[str]:
+    """What reviewers said, and the dates whose stored detections do not know it yet.
+
+    Raises:
+        ReviewError: The table of reviews cannot be used.
+        TableError: The corridors have not been read, or a table is damaged.
+    """
+    layout, dates = settings.layout, catalogue.dates("winter")
+    reviews = reviews_of(settings, read_geotable(layout.corridors, CORRIDORS), dates)
+    yield f"{reviews_file(settings)}: {len(reviews)} reviews"
+    for item in reviews:
+        words = f"{item.day!s:<12}{item.corridor_id:<11}{item.verdict:<9}{item.reviewer:<14}{item.comment}"
+        yield words.rstrip()
+    stored = (day for day in dates if layout.detections(day).exists())
+    waiting = [
+        day for day in stored if awaits_reviews(read_geotable(layout.detections(day), DETECTIONS), reviews)
+    ]
+    if waiting:
+        yield f"Materialise detections and bulletin again: {', '.join(waiting)}"

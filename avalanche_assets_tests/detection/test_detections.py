@@ -107,6 +107,40 @@ def test_detection_seen_before_persists_and_another_is_new(second):
     assert second.loc[5, ["new_or_persisting", "first_seen", "times_seen"]].tolist() == ["new", SECOND, 1]
 
 
+def test_persisting_anomaly_keeps_the_id_of_its_first_detection(second):
+    assert second.loc[0, "track_id"] == detection_id("73040001", FIRST, RULE.detector)
+    assert second.loc[0, "detection_id"] == detection_id("73040001", SECOND, RULE.detector)
+    assert second.loc[5, "track_id"] == second.loc[5, "detection_id"]
+
+
+def test_last_seen_is_the_latest_date_with_a_detection_in_the_corridor(second):
+    # Corridor 1 was detected at the first date only, 0 at both, 4 never.
+    assert second["last_seen"].iloc[[0, 1, 5]].tolist() == [SECOND, FIRST, SECOND]
+    assert second.loc[4, "last_seen"] is None
+
+
+def test_place_is_inside_the_anomaly_or_at_the_deposit_point(world, second):
+    places = gpd.GeoSeries.from_xy(second["longitude"], second["latitude"], crs="EPSG:4326").to_crs(
+        second.crs
+    )
+    assert places.iloc[[0, 5]].within(second.geometry.iloc[[0, 5]]).all()
+    deposits = gpd.GeoSeries.from_xy(
+        world.corridors["deposit_x"], world.corridors["deposit_y"], crs=second.crs
+    )
+    # Seven decimals of a degree are one centimetre.
+    assert places[4].distance(deposits[4]) < 0.02
+
+
+def test_what_was_wet_before_is_no_clear_sight(world):
+    refrozen = patch_table(world).set_column(
+        3, "previous_wet_snow_fraction", pa.array([0.9] * len(world.corridors), pa.float32())
+    )
+    dry, wet = (
+        detections_of(world, SECOND, {0: 3.1}, patches=patches).loc[0] for patches in (None, refrozen)
+    )
+    assert (dry["quality"], wet["quality"]) == ("B", "C")
+
+
 def test_same_inputs_give_the_same_table(world, second):
     first = score_table(world, FIRST, {0: 6.0, 1: 5.0}, {})
     again = detections_of(world, SECOND, {0: 6.0, 5: 7.0}, HIDDEN, first)
