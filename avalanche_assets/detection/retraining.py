@@ -4,7 +4,7 @@ The results lie in a folder laid out like the data root, with models, scores, le
 patches and labels stay those of the deployment. So every training sees the same pairs and is judged alike.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.detection.scoring import score_table
@@ -17,6 +17,7 @@ from avalanche_assets.files import sha256, write_text
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.patches.correction import load_as_set
 from avalanche_assets.patches.pairs import paired_dates
+from avalanche_assets.patches.patch_set import PatchSet
 from avalanche_assets.rasters import read_grid
 from avalanche_assets.settings import Settings
 from avalanche_assets.tables import (
@@ -74,23 +75,29 @@ def train_again(
         return
     split = read_table(layout.training_split, TRAINING_SPLIT)
     days = paired_dates(layout, catalogue, dates_of(split, "train", "validation"))
-    loaded = load_as_set(settings, catalogue, days)
-    for model in dict.fromkeys(model_name(name) for name in names):
-        train_detector(model, loaded, split, settings.learning, results.model(model), progress)
-    del loaded
-    _score(settings, catalogue, names, results)
+    samples = PatchSet.open(
+        layout,
+        catalogue,
+        days,
+        detection=settings.detection,
+        corrected=settings.backscatter.scene_correction != "none",
+    )
+    models = dict.fromkeys(model_name(name) for name in names)
+    for model in models:
+        train_detector(model, samples, split, settings.learning, results.model(model), progress)
+    _score(settings, catalogue, models, results)
     store_background(layout, results)
     store_thresholds(layout, settings.detection, results)
     write_text(done, key)
 
 
 def _score(
-    settings: Settings, catalogue: AcquisitionCatalogue, names: Sequence[str], results: DataLayout
+    settings: Settings, catalogue: AcquisitionCatalogue, models: Iterable[str], results: DataLayout
 ) -> None:
     layout = settings.layout
     split = read_table(layout.training_split, TRAINING_SPLIT)
     corridors, grid = read_geotable(layout.corridors, CORRIDORS), read_grid(layout.dem)
-    folders = {name: results.model(model_name(name)) for name in names}
+    folders = {model: results.model(model) for model in models}
     for day in paired_dates(layout, catalogue, dates_of(split, *ROLES)):
         table = score_table(
             load_as_set(settings, catalogue, [day]),
