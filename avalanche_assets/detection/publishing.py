@@ -45,7 +45,7 @@ def publish_scores(
 
     Raises:
         TableError: A table of this date is missing or damaged.
-        DetectorError: The model does not fit the data, cannot be loaded, or the scores do not vary.
+        DetectorError: The model does not fit the data, or cannot be loaded.
     """
     model.card.require_fit(settings)
     stored = read_table(settings.layout.anomaly_scores(day), ANOMALY_SCORES)
@@ -78,7 +78,7 @@ def normalised_table(raw: pa.Table, card: ModelCard) -> pa.Table:
     scores = raw["score"].to_numpy()
     normalised = scores
     if np.isfinite(scores).any():
-        normalised = date_level(scores, card.normalisation).normalise(scores, card.detector)
+        normalised = date_level(scores, card.normalisation).normalise(scores)
     columns = {name: raw[name] for name in ANOMALY_SCORES.names} | {
         "score": pa.array(normalised, pa.float64(), from_pandas=True),
         "raw_score": raw["score"],

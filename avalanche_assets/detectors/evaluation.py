@@ -40,7 +40,7 @@ def store_thresholds(
 
     Raises:
         TableError: A table is missing or damaged.
-        DetectorError: There are no scores, or those of a date do not vary.
+        DetectorError: There are no scores.
     """
     validation = normalised_pairs(layout, "validation", scored)
     chosen = choose_thresholds(validation, detection.false_alarm_rate, detection.alarms_per_date)
@@ -90,7 +90,7 @@ def evaluate(layout: DataLayout, scored: Sequence[DataLayout] = ()) -> Evaluatio
 
     Raises:
         TableError: A table is missing or damaged.
-        DetectorError: There are no scores, or those of a date do not vary.
+        DetectorError: There are no scores.
     """
     scored = scored or [layout]
     tests = [normalised_pairs(layout, "test", one) for one in scored]

@@ -2,7 +2,9 @@
 
 A score becomes ``(score - median) / spread`` over the corridors seen on its date, without looking at labels;
 the spread is 1.4826 times the median absolute deviation, a normal distribution's standard deviation. Both are
-robust: a few avalanches do not move them. Where fewer than `ENOUGH` corridors were seen they are drawn
+robust: a few avalanches do not move them. Where more than half of the scores are equal, as those of trees may
+be, that deviation is zero and 1.2533 times the mean one takes its place; scores that are all equal stay equal,
+and no threshold is then defined. Where fewer than `ENOUGH` corridors were seen they are drawn
 towards the long-run level, that of the training dates, in proportion to what is missing:
 ``share * date + (1 - share) * long run`` with ``share = seen / ENOUGH``.
 
@@ -21,6 +23,7 @@ from avalanche_assets.errors import DetectorError
 ENOUGH = 200
 """Corridors from which on a date speaks for itself: its median is then known to a tenth of the spread."""
 MAD_TO_SIGMA = 1.4826
+MEAN_TO_SIGMA = 1.2533
 
 Scores = NDArray[np.float64]
 
@@ -43,7 +46,8 @@ class Level:
         if not len(known):
             raise DetectorError("scores: none is finite, so they have no level")
         median = float(np.median(known))
-        return cls(median, MAD_TO_SIGMA * float(np.median(np.abs(known - median))))
+        away = np.abs(known - median)
+        return cls(median, float(MAD_TO_SIGMA * np.median(away) or MEAN_TO_SIGMA * away.mean()))
 
     def towards(self, long_run: "Level", seen: int) -> "Level":
         """This level of `seen` corridors, drawn towards the long-run one where they are few."""
@@ -53,18 +57,9 @@ class Level:
             share * self.spread + (1 - share) * long_run.spread,
         )
 
-    def normalise(self, scores: Scores, detector: str) -> Scores:
-        """Scores (N,) in spreads above the median; NaN stays NaN.
-
-        Raises:
-            DetectorError: The level has no spread.
-        """
-        if not self.spread > 0:
-            raise DetectorError(
-                f"{detector}: the scores do not vary (spread {self.spread:g} around {self.median:g}); the "
-                "detector tells nothing apart, train it again or use another one"
-            )
-        return np.asarray((scores - self.median) / self.spread)
+    def normalise(self, scores: Scores) -> Scores:
+        """Scores (N,) in spreads above the median, or in their own unit without a spread; NaN stays NaN."""
+        return np.asarray((scores - self.median) / (self.spread or 1.0))
 
 
 def date_level(scores: Scores, long_run: Level) -> Level:
@@ -73,15 +68,11 @@ def date_level(scores: Scores, long_run: Level) -> Level:
     return Level.of(scores).towards(long_run, seen) if seen else long_run
 
 
-def normalised_per_date(scores: Scores, dates: Sequence[date], long_run: Level, detector: str) -> Scores:
-    """Scores (N,) normalised among those of their date.
-
-    Raises:
-        DetectorError: The scores of a date do not vary.
-    """
+def normalised_per_date(scores: Scores, dates: Sequence[date], long_run: Level) -> Scores:
+    """Scores (N,) normalised among those of their date."""
     result = np.full(len(scores), np.nan)
     days = np.array(dates, "datetime64[D]")
     for day in np.unique(days):
         rows = days == day
-        result[rows] = date_level(scores[rows], long_run).normalise(scores[rows], detector)
+        result[rows] = date_level(scores[rows], long_run).normalise(scores[rows])
     return result

@@ -90,8 +90,8 @@ def _tested(
 ) -> LabelledScores:
     model.card.require_fit(settings)
     raw = load_detector(model.card.detector, model.folder).score(loaded.samples)
-    name, level = model.card.detector, model.card.normalisation
-    normalised = normalised_per_date(raw, loaded.samples.dates, level, name)
+    _name, level = model.card.detector, model.card.normalisation
+    normalised = normalised_per_date(raw, loaded.samples.dates, level)
     states = loaded.labels(settings.detection.label_window).astype(str)
     scores, positive, rows = labelled(normalised, states)
     return LabelledScores(scores, positive, codes[rows], None)

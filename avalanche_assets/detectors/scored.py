@@ -78,12 +78,12 @@ class ScoredLabels:
         """The same pairs with scores normalised per date, see `normalisation`.
 
         Raises:
-            DetectorError: `levels` lack a detector, or its scores do not vary.
+            DetectorError: `levels` lack a detector.
         """
         if missing := sorted(set(self.scores) - set(levels)):
             raise DetectorError(f"score_background: lacks the detectors {missing}; materialise it again")
         scores = {
-            name: normalised_per_date(values, self.dates, levels[name], name)
+            name: normalised_per_date(values, self.dates, levels[name])
             for name, values in self.scores.items()
         }
         return replace(self, scores=scores)

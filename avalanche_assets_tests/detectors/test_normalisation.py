@@ -32,7 +32,7 @@ def test_dates_of_different_level_become_comparable():
     rng = np.random.default_rng(3)
     scores = np.concatenate([rng.normal(1, 0.5, 500), rng.normal(4, 2, 500)])
     days = [DRY] * 500 + [MELT] * 500
-    found = normalised_per_date(scores, days, LONG_RUN, "vae")
+    found = normalised_per_date(scores, days, LONG_RUN)
     for rows in (slice(0, 500), slice(500, 1000)):
         assert np.median(found[rows]) == pytest.approx(0, abs=1e-12)
         assert Level.of(found[rows]).spread == pytest.approx(1)
@@ -50,13 +50,23 @@ def test_few_corridors_are_drawn_towards_the_long_run_in_proportion():
 
 def test_missing_scores_stay_missing_and_do_not_count():
     scores = np.append(np.random.default_rng(6).normal(size=300), np.nan)
-    found = normalised_per_date(scores, [DRY] * 301, LONG_RUN, "vae")
+    found = normalised_per_date(scores, [DRY] * 301, LONG_RUN)
     assert np.isnan(found[-1])
-    np.testing.assert_array_equal(found[:-1], normalised_per_date(scores[:-1], [DRY] * 300, LONG_RUN, "vae"))
+    np.testing.assert_array_equal(found[:-1], normalised_per_date(scores[:-1], [DRY] * 300, LONG_RUN))
 
 
-def test_scores_that_do_not_vary_are_an_error_that_names_the_detector():
-    with pytest.raises(DetectorError, match=r"vae: the scores do not vary"):
-        normalised_per_date(np.ones(300), [DRY] * 300, LONG_RUN, "vae")
+def test_scores_that_do_not_vary_stay_equal():
+    assert set(normalised_per_date(np.ones(300), [DRY] * 300, LONG_RUN)) == {0.0}
+
+
+def test_scores_most_of_which_are_equal_have_the_spread_of_the_others():
+    scores = np.zeros(1000)
+    scores[:300] = np.random.default_rng(7).exponential(size=300)
+    assert Level.of(scores).median == 0
+    # the mean of what stands out, as a normal distribution's standard deviation
+    assert Level.of(scores).spread == pytest.approx(1.2533 * scores.mean())
+
+
+def test_a_level_needs_a_score():
     with pytest.raises(DetectorError, match="none is finite"):
         Level.of(np.array([np.nan]))

@@ -6,7 +6,6 @@ from learning_world import DAYS, ROLES, LearningWorld
 
 from avalanche_assets.detectors.evaluation import (
     evaluate,
-    normalised_pairs,
     store_background,
     store_thresholds,
 )
@@ -15,7 +14,7 @@ from avalanche_assets.errors import DetectorError
 from avalanche_assets.files import sha256
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.settings import DetectionSettings
-from avalanche_assets.tables import EVALUATION, write_table
+from avalanche_assets.tables import EVALUATION, THRESHOLDS, read_table, write_table
 
 STEPS = {
     "train": ("score_background", store_background),
@@ -101,9 +100,11 @@ def test_scores_of_another_training_are_read_beside_the_stored_labels(world, tmp
     assert both["f1"].equals(evaluate(world.layout).table["f1"])
 
 
-def test_constant_scores_of_a_date_are_an_error_that_names_the_detector(world):
+def test_constant_scores_leave_thresholds_undefined_and_say_why(world):
     for day in DAYS:
         world.write_scores(day, np.ones(12))
     store_background(world.layout)
-    with pytest.raises(DetectorError, match="vae_local: the scores do not vary"):
-        normalised_pairs(world.layout, "validation")
+    store_thresholds(world.layout, DetectionSettings())
+    rows = read_table(world.layout.thresholds, THRESHOLDS).to_pylist()
+    assert {row["threshold"] for row in rows} == {None}
+    assert any("tells nothing apart" in row["reason"] for row in rows)
