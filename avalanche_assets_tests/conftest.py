@@ -20,3 +20,9 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set AVALANCHE_TEST_DATA to the folder that holds it")
     return folder
+
+
+def pytest_collection_modifyitems(items):
+    """In parallel runs a folder's tests share one process: fixtures in it take minutes to make."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))

@@ -1,11 +1,11 @@
 """Scores normalised per date, so that one threshold means the same on a dry and on a melting day.
 
 A score becomes ``(score - median) / spread`` over the corridors seen on its date, without looking at labels;
-the spread is 1.4826 times the median absolute deviation, a normal distribution's standard deviation. Both are
-robust: a few avalanches do not move them. Where more than half of the scores are equal, as those of trees may
-be, that deviation is zero and 1.2533 times the mean one takes its place; scores that are all equal stay equal,
-and no threshold is then defined. Where fewer than `ENOUGH` corridors were seen they are drawn
-towards the long-run level, that of the training dates, in proportion to what is missing:
+the spread is 1.4826 times the median absolute deviation, a normal distribution's standard deviation. Both
+are robust: a few avalanches do not move them. Where more than half of the scores are equal, as those of trees
+may be, that deviation is zero and 1.2533 times the mean one takes its place. Scores that are all equal stay
+equal; no threshold is then defined. Where fewer than `ENOUGH` corridors were seen they are drawn towards the
+long-run level, that of the training dates, in proportion to what is missing:
 ``share * date + (1 - share) * long run`` with ``share = seen / ENOUGH``.
 
 A choice of this project: the paper thresholds the scores as they are.
