@@ -107,7 +107,7 @@ def build_definitions(settings_file: Path, webserver: str = "") -> dg.Definition
         jobs=jobs,
         schedules=[watch_source(jobs[0], running=settings.source.remote)],
         sensors=[
-            process_new_dates(specs, partitions, running=settings.source.remote),
+            process_new_dates(specs, partitions, remote=settings.source.remote),
             try_again_later(specs, running=settings.source.remote),
             *alert_sensors(settings),
         ],

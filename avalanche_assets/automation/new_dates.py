@@ -1,6 +1,6 @@
 """From a new acquisition to its bulletin without a hand: the sensor `process_new_dates`.
 
-It looks once a minute which dates of the running season have something to be made (`due`) and launches one
+It looks twice a minute which dates of the running season have something to be made (`due`) and launches one
 run for the first of them, all steps together; then the next. A date that fails is left alone until somebody
 or something changes it, and holds up no other. Older seasons are never touched: they are a person's backfill.
 """
@@ -29,7 +29,7 @@ def process_new_dates(
     specs: Sequence[dg.AssetSpec],
     partitions: Partitions,
     *,
-    running: bool,
+    remote: bool,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> dg.SensorDefinition:
     """The sensor of a deployment.
@@ -37,7 +37,9 @@ def process_new_dates(
     Args:
         specs: Of all its assets, in flow order.
         partitions: Of the deployment.
-        running: Whether it works until somebody switches it off; otherwise the other way round.
+        remote: Whether products have to be fetched. Then it works until somebody switches it off, and only on
+            the season of today, so that listing an old winter never starts to fetch it; with products at hand
+            it waits to be switched on, and works on the latest season there is.
         now: The clock.
     """
 
@@ -48,18 +50,18 @@ def process_new_dates(
             season_chain(specs, partitions, SEASON_ASSET, season),
         ]
 
-    status = dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
+    status = dg.DefaultSensorStatus.RUNNING if remote else dg.DefaultSensorStatus.STOPPED
 
     @dg.sensor(
         name="process_new_dates",
         asset_selection=dg.AssetSelection.assets(*(spec.key for spec in specs if spec.key != OBSERVED)),
         default_status=status,
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=30,
         description="Makes every new acquisition of the running season into a bulletin, and makes it again "
         "when its products or its previous acquisition change. Switch it off to pause; runs under way go on.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        season = season_of(now().date())
+        season = season_of(now().date()) if remote else "".join(partitions.catalogue.seasons[-1:])
         return next_run(context.instance, chains(season), season)
 
     return sensor

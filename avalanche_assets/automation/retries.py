@@ -38,7 +38,13 @@ def next_attempt(failure: Failure, run: dg.DagsterRun, ended: datetime) -> datet
 def try_again_later(
     specs: list[dg.AssetSpec], *, running: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> dg.SensorDefinition:
-    """The sensor; arguments as of `process_new_dates`."""
+    """The sensor.
+
+    Args:
+        specs: Of all assets of the deployment.
+        running: Whether it works until somebody switches it off; otherwise the other way round.
+        now: The clock.
+    """
     status = dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
     longest = max(DELAYS) + timedelta(days=1)
 

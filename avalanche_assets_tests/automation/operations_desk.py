@@ -81,7 +81,7 @@ class OperationsDesk:
         if table not in self._locations:
             specs = specs_of(build_assets(self.settings))
             clock = lambda: self.now  # noqa: E731
-            sensor = process_new_dates(specs, self.partitions, running=True, now=clock)
+            sensor = process_new_dates(specs, self.partitions, remote=True, now=clock)
             self._locations[table] = specs, sensor
         return self._locations[table]
 
