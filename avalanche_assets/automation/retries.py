@@ -11,19 +11,15 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from avalanche_assets.automation.due import OBSERVED
-from avalanche_assets.automation.failures import Failure, failure_of
+from avalanche_assets.automation.failures import PARTITION, Failure, failure_of
 
 ATTEMPT = "avalanche/attempt"
 COMMAND_LINE = {"avalanche/started_from": "command line"}
 SCHEDULE = "dagster/schedule_name"
 DELAYS = (timedelta(minutes=30), timedelta(hours=1), timedelta(hours=3), timedelta(hours=8))
 """Before each further attempt. A whole night passes before somebody has to look."""
-NOT_COPIED = (
-    "dagster/backfill",
-    "dagster/run_key",
-    "dagster/sensor_name",
-    "dagster/from_automation_condition",
-)
+KEPT = (PARTITION, "dagster/priority")
+"""Of Dagster's own tags, which tell of one run; ours all stay."""
 
 
 def next_attempt(failure: Failure, run: dg.DagsterRun, ended: datetime) -> datetime | None:
@@ -63,7 +59,7 @@ def try_again_later(
             ended = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
             when = next_attempt(failure_of(context.instance, run), run, ended)
             if when is not None and when <= now() and (left := _left(context.instance, run)):
-                kept = {name: value for name, value in run.tags.items() if name not in NOT_COPIED}
+                kept = {name: value for name, value in run.tags.items() if name in KEPT or _ours(name)}
                 attempt = int(run.tags.get(ATTEMPT, "1")) + 1
                 yield dg.RunRequest(
                     # A run is tried again once; the next attempt is that of the new run.
@@ -88,3 +84,7 @@ def _left(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.AssetKey]
         if entry.dagster_event
     }
     return sorted((key for key in planned - made if key is not None), key=str)
+
+
+def _ours(tag: str) -> bool:
+    return not tag.startswith(("dagster/", ".dagster/"))

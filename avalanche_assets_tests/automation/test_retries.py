@@ -73,7 +73,10 @@ def test_what_cannot_pass_or_is_somebody_elses_is_left(instance, error, tags):
 
 
 def test_tags_of_a_date_stay_with_it(instance):
-    fail(instance, AWAY, {"avalanche/started_by": "process_new_dates", "dagster/priority": "10"})
+    of_the_run = {"dagster/backfill": "abc", "dagster/root_run_id": "def"}
+    ours = {"avalanche/started_by": "process_new_dates", "dagster/priority": "10"}
+    fail(instance, AWAY, ours | of_the_run)
     (request,) = ask(instance, DELAYS[0] + timedelta(minutes=1))
     assert request.tags["avalanche/started_by"] == "process_new_dates"
     assert request.tags["dagster/priority"] == "10"
+    assert of_the_run.keys().isdisjoint(request.tags)
