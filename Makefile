@@ -10,7 +10,7 @@ export DAGSTER_HOME ?= $(CURDIR)/$(DEMO)/dagster_home
 INSTANCE = mkdir -p $$DAGSTER_HOME && cp deploy/local/dagster.yaml $$DAGSTER_HOME/
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench demo ui test unit lint format real-geometry real-pixels clean
+.PHONY: help install bench orchestration demo ui test unit lint format real-geometry real-pixels clean
 
 help: ## List the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -69,6 +69,9 @@ real-pixels: install ## Three real repeat passes through VV*/VH* and a score (DA
 
 bench: $(VENV)/.installed-bench ## Speed and memory against peers (8 GB of disk; DATA=folder with real data)
 	@AVALANCHE_TEST_DATA=$(DATA) $(BIN)/python -m benchmarks
+
+orchestration: $(VENV)/.installed-dev ## What orchestration costs a date and step (a quarter of an hour)
+	@$(BIN)/python -m benchmarks.orchestration
 
 clean: ## Remove what the tasks made, except .venv
 	rm -rf $(DEMO) .real-geometry .real-pixels .bench

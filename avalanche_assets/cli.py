@@ -124,6 +124,21 @@ def reviews(
         typer.echo(line)
 
 
+def doctor(
+    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+) -> None:
+    """Check configuration, credentials, disk, clock, terrain, inventory and models; say what to mend."""
+    from avalanche_assets.doctor import examine
+
+    counts = {"ok": 0, "warn": 0, "fail": 0}
+    for finding in examine(settings.resolve()):
+        typer.echo(finding.line)
+        counts[finding.level] += 1
+    typer.echo(f"{counts['fail']} to mend, {counts['warn']} to look at")
+    if counts["fail"]:
+        raise typer.Exit(1)
+
+
 @app.command()
 def real_geometry(
     data: Annotated[Path, typer.Argument(help="Folder with the real data sets.")],

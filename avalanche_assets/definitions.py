@@ -33,8 +33,14 @@ from avalanche_assets.assets.registry import registry_assets
 from avalanche_assets.assets.schema_checks import schema_checks
 from avalanche_assets.assets.terrain import terrain_assets, track_geometry_asset
 from avalanche_assets.automation.acquiring import acquisition_jobs, watch_source
+from avalanche_assets.automation.alerts import alert_sensors
+from avalanche_assets.automation.checks import date_checks, service_checks
+from avalanche_assets.automation.due import specs_of
+from avalanche_assets.automation.new_dates import process_new_dates
 from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.automation.presentation import presented
 from avalanche_assets.automation.promotion import promote_job, promotion_check
+from avalanche_assets.automation.retries import try_again_later
 from avalanche_assets.automation.stages import stage_jobs
 from avalanche_assets.catalogue.acquisitions import read_catalogue
 from avalanche_assets.resources.code_location import CodeLocation
@@ -106,10 +112,18 @@ def build_definitions(settings_file: Path, webserver: str = "") -> dg.Definition
         SettingsError: The settings file cannot be used.
     """
     settings = load_settings(settings_file)
-    assets = build_assets(settings)
-    names = {asset.key.to_user_string() for asset in assets}
+    catalogue = read_catalogue(settings.layout.acquisition_catalogue, settings.season.max_gap_days)
+    partitions = Partitions(catalogue, settings)
+    assets = presented(build_assets(settings), partitions, remote=settings.source.remote)
+    specs = specs_of(assets)
+    names = {spec.key.to_user_string() for spec in specs}
     jobs = [*stage_jobs(names), *acquisition_jobs(names, settings.learning.season)]
-    checks = [*([precise_orbits_check()] if "orbit_files" in names else []), *schema_checks(names)]
+    checks = [
+        *([precise_orbits_check()] if "orbit_files" in names else []),
+        *schema_checks(names),
+        *date_checks(specs),
+        *service_checks(specs, partitions),
+    ]
     if "promoted_model" in names:
         jobs.append(promote_job())
         checks.append(promotion_check())
@@ -118,6 +132,11 @@ def build_definitions(settings_file: Path, webserver: str = "") -> dg.Definition
         asset_checks=checks,
         jobs=jobs,
         schedules=[watch_source(jobs[0], running=settings.source.remote)],
+        sensors=[
+            process_new_dates(specs, partitions, remote=settings.source.remote),
+            try_again_later(specs, running=settings.source.remote),
+            *alert_sensors(settings),
+        ],
         resources={
             "pipeline": Pipeline(settings_file=str(settings_file)),
             "code_location": CodeLocation(webserver=webserver),

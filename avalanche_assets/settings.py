@@ -312,6 +312,30 @@ class DetectionSettings(_Section):
     reviews: Path | None = None
 
 
+class AlertSettings(_Section):
+    """Who is told of a failure, and how.
+
+    `webhook` posts to the address in the environment (AVALANCHE_ALERT_WEBHOOK), `mail` sends through the
+    server named here, with the account in the environment if it wants one. `ui_url` is where people reach the
+    Dagster UI, for a link to the run.
+    """
+
+    by: Literal["none", "webhook", "mail"] = "none"
+    name: str = "avalanche detection"
+    ui_url: ServiceUrl | None = None
+    smtp_host: str = "localhost"
+    smtp_port: int = Field(587, ge=1, le=65535)
+    starttls: bool = True
+    sender: str = ""
+    recipients: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.by == "mail" and not (self.sender and self.recipients):
+            raise ValueError("sender or recipients is missing: name who sends mail and who receives it")
+        return self
+
+
 class Settings(_Section):
     """All settings of one deployment."""
 
@@ -326,6 +350,7 @@ class Settings(_Section):
     backscatter: BackscatterSettings = BackscatterSettings()
     learning: LearningSettings = LearningSettings()
     detection: DetectionSettings = DetectionSettings()
+    alert: AlertSettings = AlertSettings()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -1,13 +1,18 @@
 """Acquisition: which dates exist, their verified products, their orbits."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from avalanche_assets.assets.common import OWNERS, after, data_version, markdown_table, rounded
 from avalanche_assets.assets.transfers import TransferLog
 from avalanche_assets.automation.partitions import Partitions
-from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing, write_catalogue
+from avalanche_assets.catalogue.acquisitions import (
+    Acquisition,
+    AcquisitionCatalogue,
+    SourceListing,
+    write_catalogue,
+)
 from avalanche_assets.files import write_text
 from avalanche_assets.resources.code_location import CodeLocation
 from avalanche_assets.resources.pipeline import Pipeline
@@ -39,7 +44,8 @@ def acquisition_spec(partitions: Partitions, acquisition_catalogue: dg.AssetsDef
         kinds={"sentinel1"},
         description=(
             "What the source offers for each date. `acquisition_catalogue` observes it: late, replaced or "
-            "withdrawn products give the date another data version, and everything made from it is stale."
+            "withdrawn products, or another previous acquisition, give the date another data version, and "
+            "everything made from it is stale."
         ),
     )
 
@@ -79,11 +85,12 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
 
         settings = pipeline.settings
         with only_listing(settings):
-            known = {item.date: item for item in pipeline.catalogue.acquisitions}
             listing = list_source(settings, datetime.now(UTC), config.season or None)
+            known = offers_by_date(pipeline.catalogue)
+            offered = offers_by_date(AcquisitionCatalogue(listing.acquisitions, settings.season.max_gap_days))
             for item in listing.acquisitions:
-                if item.date not in known or known[item.date].version != item.version:
-                    _observe(context, item)
+                if known.get(item.date) != offered[item.date]:
+                    _observe(context, item, offered[item.date])
                     if not item.complete:
                         context.log.warning(f"{item.date}: {item.state}: {item.reason}")
             # Only now: a version that is in the table counts as observed.
@@ -122,14 +129,23 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
     return acquisition_catalogue
 
 
-def _observe(context: dg.AssetExecutionContext, item: Acquisition) -> None:
+def offers_by_date(catalogue: AcquisitionCatalogue) -> dict[date, str]:
+    """Of every date, what it is made from: the version of its products, and the date it is compared with."""
+    versions = {}
+    for item in catalogue.acquisitions:
+        previous = catalogue.previous(item.date)
+        versions[item.date] = f"{item.version} after {previous.date}" if previous else item.version
+    return versions
+
+
+def _observe(context: dg.AssetExecutionContext, item: Acquisition, version: str) -> None:
     context.log_event(
         dg.AssetObservation(
             "acquisition",
             partition=str(item.date),
             description=item.reason or None,
             metadata={"state": item.state, "products": len(item.products), "bytes": item.size_bytes},
-            tags={DATA_VERSION_TAG: item.version},
+            tags={DATA_VERSION_TAG: version},
         )
     )
 

@@ -57,6 +57,8 @@ STORED = {
     "training_split": [Stored(tables.TRAINING_SPLIT, lambda layout, _: layout.training_split)],
     "thresholds": [Stored(tables.THRESHOLDS, lambda layout, _: layout.thresholds)],
     "evaluation": [Stored(tables.EVALUATION, lambda layout, _: layout.evaluation)],
+    "score_background": [Stored(tables.SCORE_BACKGROUND, lambda layout, _: layout.score_background)],
+    "published_scores": [Stored(tables.PUBLISHED_SCORES, DataLayout.published_scores, by_date=True)],
     "anomaly_scores": [Stored(tables.ANOMALY_SCORES, DataLayout.anomaly_scores, by_date=True)],
     "detections": [Stored(tables.DETECTIONS, DataLayout.detections, by_date=True, has_shapes=True)],
 }

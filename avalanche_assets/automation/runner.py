@@ -6,7 +6,7 @@ and left out of the later stages, and stops no other date.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from avalanche_assets.automation.retries import COMMAND_LINE
 from avalanche_assets.automation.stages import STAGES, Stage
 from avalanche_assets.catalogue.acquisitions import read_catalogue, season_of
 from avalanche_assets.definitions import build_definitions
@@ -23,7 +24,6 @@ from avalanche_assets.errors import SettingsError
 from avalanche_assets.settings import Settings, load_settings
 
 Progress = Callable[[str], None]
-COMMAND_LINE = {"avalanche/started_from": "command line"}
 REFUSED = "avalanche_assets.errors.RefusedError"
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -81,6 +81,7 @@ def _materialise_stages(
 ) -> RunReport:
     report = RunReport()
     renewed: set[str] = set()
+    compared: set[str] = set()
     definitions, settings = build_definitions(settings_file), load_settings(settings_file)
     _require_same_data_root(settings, instance)
     catalogue = settings.layout.acquisition_catalogue
@@ -94,6 +95,8 @@ def _materialise_stages(
         if stage.name == "report_season":
             # A date that has joined makes the report on its season an old one.
             missing |= renewed
+        if stage.name in ("score", "detect"):
+            missing |= compared
         asked = missing if season is None else missing & {None, season, *_dates(settings, season)}
         wanted = sorted((key for key in asked if key not in report.failures), key=str)
         for key in wanted:
@@ -107,6 +110,8 @@ def _materialise_stages(
         if stage.name in report.failures and not (position == 0 and catalogue.exists()):
             progress("       stopped: the later stages need this one")
             break
+        if stage.name == "cut_patches":
+            compared = _compared_with(settings, done)
         if stage.name == "detect":
             renewed = {season_of(date.fromisoformat(key)) for key in done if key is not None}
         if position == 0:
@@ -141,6 +146,13 @@ def _alone(instance: dg.DagsterInstance) -> Iterator[None]:
 
 def _dates(settings: Settings, season: str) -> list[str]:
     return read_catalogue(settings.layout.acquisition_catalogue).dates(season=season)
+
+
+def _compared_with(settings: Settings, days: Collection[str | None]) -> set[str]:
+    """The dates whose previous acquisition is among `days`: what it brings makes them others."""
+    known = read_catalogue(settings.layout.acquisition_catalogue, settings.season.max_gap_days)
+    before = {day: known.previous(day) for day in known.dates("winter")}
+    return {day for day, previous in before.items() if previous and str(previous.date) in days}
 
 
 def _require_same_data_root(settings: Settings, instance: dg.DagsterInstance) -> None:

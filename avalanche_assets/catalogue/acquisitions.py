@@ -151,12 +151,16 @@ class AcquisitionCatalogue:
         return sorted({acquisition.season for acquisition in self.acquisitions})
 
     def previous(self, day: date | str) -> Acquisition | None:
-        """The latest earlier winter acquisition of the same season within the maximum gap."""
+        """The latest earlier winter acquisition of the same season within the maximum gap.
+
+        A date whose products were all withdrawn has nothing to compare with: the one before it counts.
+        """
         current = self.get(day)
         earlier = [
             acquisition
             for acquisition in self.acquisitions
             if acquisition.role == "winter"
+            and acquisition.state != "withdrawn"
             and acquisition.season == current.season
             and 0 < (current.date - acquisition.date).days <= self.max_gap_days
         ]

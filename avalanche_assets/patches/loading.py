@@ -88,7 +88,8 @@ def load_samples(
 ) -> LoadedSamples:
     """All (corridor, acquisition) pairs of some dates that have a previous acquisition.
 
-    A date without a previous acquisition contributes no samples. A date without label table is unobserved,
+    A date without a previous acquisition, or whose previous one has no patches because it failed, contributes
+    no samples. A date without label table is unobserved,
     and without terrain table the samples have no terrain channels.
 
     Args:
@@ -99,10 +100,12 @@ def load_samples(
         detection: Smallest valid and visible shares of an observable patch.
 
     Raises:
-        TableError: Patches of a date or of its previous one are missing or damaged, or terrain patches lack a
-            corridor.
+        TableError: Patches of a date are missing, they or those of its previous one are damaged, or terrain
+            patches lack a corridor.
     """
-    pairs = dates_with_previous(catalogue, dates)
+    pairs = [
+        both for both in dates_with_previous(catalogue, dates) if layout.corridor_patches(both[1]).exists()
+    ]
     wanted = None if corridors is None else pd.Index(list(corridors))
     backscatter, stored = _read_backscatter(layout, sorted({day for both in pairs for day in both}), wanted)
     parts = [pair(layout, both, stored[both[0]], stored[both[1]], detection) for both in pairs]

@@ -43,6 +43,19 @@ def dhus_account() -> Account:
     return _account("DHUS_USERNAME", "DHUS_PASSWORD")
 
 
+def alert_webhook() -> SecretStr | None:
+    """Address that receives alerts: who knows it can write there, so it is a secret; None when not set."""
+    return _secret("AVALANCHE_ALERT_WEBHOOK")
+
+
+def smtp_account() -> Account | None:
+    """Account of the mail server; None where it wants none."""
+    variables = ("AVALANCHE_SMTP_USERNAME", "AVALANCHE_SMTP_PASSWORD")
+    if not any(_secret(variable) for variable in variables):
+        return None
+    return _account(*variables)
+
+
 def _account(*variables: str) -> Account:
     username, password = (_secret(variable) for variable in variables)
     missing = [name for name, value in zip(variables, (username, password), strict=True) if value is None]

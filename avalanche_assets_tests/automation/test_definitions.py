@@ -103,7 +103,35 @@ def test_every_asset_tells_a_person_what_it_is(settings_file):
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
         assert spec.code_version or spec.key == dg.AssetKey("acquisition"), spec.key
-        assert spec.group_name != "default", spec.key
+        assert spec.group_name[0].isdigit(), spec.key
+        assert spec.tags["avalanche/made"] in ("once", "each_date", "each_season"), spec.key
+
+
+def test_groups_are_listed_in_flow_order(settings_file):
+    groups = {spec.group_name for spec in build_definitions(settings_file).resolve_all_asset_specs()}
+    flow = ["acquisition", "terrain", "inventory", "backscatter", "patches", "learning", "detection"]
+    assert sorted(groups) == [f"{number}_{name}" for number, name in enumerate(flow, 1)]
+
+
+def test_every_job_sensor_and_check_tells_a_person_what_it_does(settings_file):
+    repository = build_definitions(settings_file).get_repository_def()
+    spoken = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    for definition in [*spoken, *repository.sensor_defs, *repository.schedule_defs]:
+        assert definition.description, definition.name
+    for check in repository.asset_checks_defs_by_key.values():
+        assert all(spec.description for spec in check.check_specs), check
+
+
+def test_a_catalogue_that_is_not_asked_any_more_is_overdue(settings_file):
+    def policies():
+        specs = build_definitions(settings_file).resolve_all_asset_specs()
+        return {spec.key.to_user_string(): spec.freshness_policy for spec in specs if spec.freshness_policy}
+
+    assert policies() == {}
+    text = settings_file.read_text()
+    remote = 'kind = "cdse"\norbits = "orbits"\nfolder'
+    settings_file.write_text(text.replace("folder", remote, 1))
+    assert set(policies()) == {"acquisition_catalogue"}
 
 
 def test_every_asset_belongs_to_exactly_one_stage(settings_file):

@@ -286,6 +286,31 @@ def test_a_late_slice_makes_its_date_stale_down_to_the_bulletin_and_no_other(dep
     assert not stale(deployment, "s1_products", DAY)
 
 
+def test_a_late_previous_date_makes_the_next_one_stale_down_to_the_bulletin(deployment, space, tiny_season):
+    late = str(tiny_season.catalogue.previous(DAY).date)
+    earlier = str(tiny_season.catalogue.previous(late).date)
+    held_back = [
+        entity for entity in space.catalogue.products if f"_{late.replace('-', '')}T" in entity["Name"]
+    ]
+    assert held_back
+    for entity in held_back:
+        space.catalogue.products.remove(entity)
+    try:
+        register_season(deployment.settings_file, deployment.instance, "2017-18")
+        assert str(deployment.catalogue.previous(DAY).date) == earlier
+        for day in (DAY, earlier):
+            for asset in ("corridor_labels", "bulletin"):
+                _pretend_made(deployment, asset, day)
+        assert not stale(deployment, "bulletin", DAY)
+    finally:
+        space.catalogue.products.extend(held_back)
+    register_season(deployment.settings_file, deployment.instance, "2017-18")
+    assert str(deployment.catalogue.previous(DAY).date) == late
+    assert stale(deployment, "bulletin", DAY)
+    assert stale(deployment, "corridor_labels", DAY)
+    assert not stale(deployment, "bulletin", earlier)
+
+
 def _pretend_made(deployment, asset, day) -> None:
     """Runs a stand-in of the asset, so that what it was made from is on record."""
     graph = build_definitions(deployment.settings_file).resolve_asset_graph()

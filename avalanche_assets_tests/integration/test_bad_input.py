@@ -12,7 +12,14 @@ import rasterio
 from avalanche_assets import cli
 from avalanche_assets.detectors.base import RECIPES
 from avalanche_assets.errors import SettingsError
-from avalanche_assets.tables import ANOMALY_SCORES, EVALUATION, THRESHOLDS, read_table
+from avalanche_assets.tables import (
+    ANOMALY_SCORES,
+    DETECTIONS,
+    EVALUATION,
+    THRESHOLDS,
+    read_geotable,
+    read_table,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -145,7 +152,7 @@ def first_run(tiny_season, tmp_path_factory):
 
 def test_season_is_learned_without_its_damaged_dates(first_run, tiny_season):
     failures, layout = first_run.report.failures, first_run.deployment.layout
-    assert set(failures) == {FIRST_REFERENCE, TEST_DATE, DATE_AFTER}
+    assert set(failures) == {FIRST_REFERENCE, TEST_DATE}
     assert layout.reference_sigma0("2017-18").exists()
     assert read_table(layout.thresholds, THRESHOLDS).num_rows == 24
     assert read_table(layout.evaluation, EVALUATION).num_rows > 0
@@ -156,11 +163,15 @@ def test_season_is_learned_without_its_damaged_dates(first_run, tiny_season):
     assert metadata_of(first_run.deployment, "track_geometry")["orbit of"].value == "2017-08-24"
 
 
-def test_date_after_a_damaged_one_says_what_it_lacks(first_run):
-    message = first_run.report.failures[DATE_AFTER]
-    path = first_run.deployment.layout.corridor_patches(TEST_DATE)
-    assert "anomaly_scores: avalanche_assets.errors.TableError" in message
-    assert f"{path}: table is missing; materialise the asset that writes it" in message
+def test_date_after_a_damaged_one_is_published_and_says_what_it_lacks(first_run):
+    deployment = first_run.deployment
+    table = read_geotable(deployment.layout.detections(DATE_AFTER), DETECTIONS)
+    assert not table["observable"].any()
+    key = dg.AssetCheckKey(dg.AssetKey("anomaly_scores"), "previous_date_processed")
+    record = deployment.instance.event_log_storage.get_asset_check_execution_history(key, limit=20)
+    told = [one.event.dagster_event.asset_check_evaluation_data for one in record]
+    (warned,) = (one for one in told if not one.passed)
+    assert f"{TEST_DATE} has no patches" in warned.description
 
 
 def metadata_of(deployment, asset):

@@ -154,9 +154,14 @@ def test_terrain_that_lacks_a_corridor_is_refused(layout, catalogue):
         load_samples(layout, catalogue, DAYS)
 
 
-def test_missing_patches_of_the_previous_date_are_named(layout, catalogue):
+def test_date_whose_previous_one_failed_contributes_nothing(layout, catalogue):
     layout.corridor_patches(DAYS[0]).unlink()
-    with pytest.raises(TableError, match=rf"acquisition_date={DAYS[0]}.*table is missing"):
+    assert len(load_samples(layout, catalogue, [DAYS[1]])) == 0
+
+
+def test_missing_patches_of_a_date_are_named(layout, catalogue):
+    layout.corridor_patches(DAYS[1]).unlink()
+    with pytest.raises(TableError, match=rf"acquisition_date={DAYS[1]}.*table is missing"):
         load_samples(layout, catalogue, [DAYS[1]])
 
 
