@@ -21,6 +21,7 @@ events = "events.csv"
 """
 
 LEARNED_FROM = {"training_split", "terrain_patches", "corridor_patches", "corridor_labels"}
+UNTRAINED = ("local_contrast", "dual_contrast")
 TRAINED = (
     *("change_threshold", "random_forest", "gradient_boosting", "cnn", "autoencoder"),
     *("vae", "vae_all", "vae_star", "conditional_vae"),
@@ -42,7 +43,8 @@ FLOW = {
     "training_split": {"acquisition_catalogue", "corridors", "corridor_labels"},
     **dict.fromkeys(TRAINED, LEARNED_FROM),
     "local_contrast": set(),
-    "anomaly_scores": {"acquisition", "corridor_patches", "terrain_patches", "local_contrast", *TRAINED},
+    "dual_contrast": set(),
+    "anomaly_scores": {"acquisition", "corridor_patches", "terrain_patches", *UNTRAINED, *TRAINED},
     "thresholds": {"training_split", "anomaly_scores", "corridor_labels"},
     "evaluation": {"training_split", "anomaly_scores", "corridor_labels", "thresholds"},
     "detections": {
@@ -50,7 +52,7 @@ FLOW = {
         "anomaly_scores",
         "corridor_patches",
         "thresholds",
-        "local_contrast",
+        *UNTRAINED,
         *TRAINED,
     },
     "bulletin": {"acquisition", "detections"},
