@@ -261,6 +261,7 @@ ModelName = Literal[
     "vae_all",
     "vae_star",
     "local_contrast",
+    "dual_contrast",
     "conditional_vae",
 ]
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avalanche_assets.machine import usable_cores
-from benchmarks import patches, scene
+from benchmarks import learning, patches, scene
 
 GB = 1e9
 
@@ -120,6 +120,14 @@ CLAIMS = [
         "wall",
         1,
     ),
+    Claim(
+        "training from tables vs from memory (0.9 x its images/s)",
+        "train_stream",
+        "train_memory",
+        "single",
+        1 / 0.9,
+        "wall",
+    ),
 ]
 
 
@@ -163,6 +171,9 @@ def main() -> None:
     )
     for line in patches.report(lambda task: _measure(task, options.folder / "single.json")):
         console.print(line)
+    full = options.scale == "full"
+    for line in learning.report(lambda task: _measure(task, options.folder / "single.json"), full):
+        console.print(line)
     geometry = _measure("track_geometry", options.folder / "acquisition.json")
     if geometry:
         cells = geometry.pixels / 1e6
@@ -202,7 +213,7 @@ def _row(claim: Claim, file: Path, repeat: int, runs: Runs) -> list[str]:
             f"{peer.wall:.2f} s ({peer.cpu:.1f} CPU)",
             f"{ratio:.2f} x",
         ]
-        asked, met = f"<= {claim.target:g} x", ratio <= claim.target
+        asked, met = f"<= {claim.target:.3g} x", ratio <= claim.target
     if claim.peak_gb is not None:
         met = met and ours.peak_gb <= claim.peak_gb
         asked += f", <= {claim.peak_gb:g} GB"

@@ -77,6 +77,12 @@ def cut_date(scene: Scene) -> Work:
 
 def stream(scene: Scene) -> Work:
     """Shuffled batches of the paper's four channels from the stored tables, the previous date joined."""
+    patches = PatchSet.open(*stored_season(scene), DAYS)
+    return lambda: sum(len(batch.images) for batch in patches.batches(BATCH, seed=1))
+
+
+def stored_season(scene: Scene) -> tuple[DataLayout, AcquisitionCatalogue]:
+    """The tables of all dates, written when first needed."""
     layout, ids = DataLayout(_folder(scene)), _corridors()["corridor_id"].tolist()
     for day in DAYS:
         if not layout.corridor_patches(day).exists():
@@ -85,8 +91,7 @@ def stream(scene: Scene) -> Work:
         _store_terrain(layout, ids)
     night = {day: datetime.combine(day, datetime.min.time(), UTC) for day in DAYS}
     passes = [Acquisition(day, night[day], "S1A", 1, "winter", "2017-18", "complete", ()) for day in DAYS]
-    patches = PatchSet.open(layout, AcquisitionCatalogue(tuple(passes)), DAYS)
-    return lambda: sum(len(batch.images) for batch in patches.batches(BATCH, seed=1))
+    return layout, AcquisitionCatalogue(tuple(passes))
 
 
 def stream_npy(scene: Scene) -> Work:

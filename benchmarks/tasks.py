@@ -27,6 +27,7 @@ from avalanche_assets.sentinel1.mosaic import sigma0_tiles
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.slices import SliceStack
 from benchmarks.inventory import events, events_pandas
+from benchmarks.learning import score_date_ours, score_date_vae, train_memory, train_stream
 from benchmarks.patches import cut_date, gdaldem, slope_aspect, stream, stream_npy, stream_zarr
 from benchmarks.scene import Scene
 from benchmarks.transfer import curl, curl_md5sum, download, download_md5
@@ -35,6 +36,7 @@ Work = Callable[[], int]
 
 __all__ = ["curl", "curl_md5sum", "download", "download_md5", "events", "events_pandas"]
 __all__ += ["cut_date", "gdaldem", "slope_aspect", "stream", "stream_npy", "stream_zarr"]
+__all__ += ["score_date_ours", "score_date_vae", "train_memory", "train_stream"]
 # Tasks are found by name in this module.
 
 

@@ -15,6 +15,7 @@ from avalanche_assets.assets.common import (
     table_metadata,
 )
 from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.detectors.base import RECIPES
 from avalanche_assets.files import sha256
 from avalanche_assets.resources.pipeline import Pipeline
 from avalanche_assets.tables import (
@@ -124,6 +125,10 @@ DETECTORS = {
     "vae_all": ("pytorch", "The paper's VAE, trained on all patches without looking at labels."),
     "vae_star": ("pytorch", "The paper's VAE*, trained on patches without a deposit within a month."),
     "local_contrast": ("numpy", "The brightest spot over its surroundings; nothing is learned."),
+    "dual_contrast": (
+        "numpy",
+        "The brightest spot over its surroundings in VV* and VH*; nothing is learned.",
+    ),
     "conditional_vae": ("pytorch", "What VV* and VH* should be, given the old image and the terrain."),
 }
 """Kind and description of the asset of every detector."""
@@ -144,9 +149,10 @@ def detector_assets(
         after(corridor_patches, partitions.learning_dates),
         after(corridor_labels, partitions.learning_dates),
     ]
-    untrained = {asset.key.to_user_string(): asset for asset in untrained_detector_assets()}
-    del untrained["change_threshold"]  # with labels it is tuned
-    return [untrained.get(name) or _trained_detector_asset(name, deps) for name in names]
+    return [
+        _trained_detector_asset(name, deps) if RECIPES[name].learns else _untrained_detector_asset(name)
+        for name in names
+    ]
 
 
 def _trained_detector_asset(name: str, deps: Sequence[dg.AssetDep]) -> dg.AssetsDefinition:
@@ -228,7 +234,7 @@ def _pictures(folder: Path, name: str, samples: "PatchSet") -> dict[str, Any]:
     """Labels of the samples; what an autoencoder makes of three of them, positives first."""
     import numpy as np
 
-    from avalanche_assets.detectors.base import RECIPES, load_detector
+    from avalanche_assets.detectors.base import load_detector
     from avalanche_assets.patches.pairs import counts_per_date
     from avalanche_assets.reporting.learning_figures import label_counts, reconstruction_figure
     from avalanche_assets.reporting.style import png
@@ -250,7 +256,7 @@ def _pictures(folder: Path, name: str, samples: "PatchSet") -> dict[str, Any]:
 
 
 def untrained_detector_assets() -> list[dg.AssetsDefinition]:
-    """`change_threshold` and `local_contrast` as they are without training."""
+    """`change_threshold` and `local_contrast`, which need no terrain, as they are without training."""
     return [_untrained_detector_asset(name) for name in ("change_threshold", "local_contrast")]
 
 

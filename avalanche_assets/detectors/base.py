@@ -265,6 +265,7 @@ RECIPES = {
     "vae_all": Recipe("vae", "Vae", "all"),
     "vae_star": Recipe("vae", "Vae", "negatives", "recent"),
     "local_contrast": Recipe("local_contrast", "LocalContrast", learns=False),
+    "dual_contrast": Recipe("local_contrast", "DualContrast", learns=False),
     "conditional_vae": Recipe("conditional_vae", "ConditionalVae", "negatives"),
 }
 """Every model, in the order of the evaluation table."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from avalanche_assets.detectors.base import SCORING_BATCH
 from avalanche_assets.detectors.change_threshold import ZONE_RADIUS_PX, highest_connected_level
-from avalanche_assets.detectors.local_contrast import common_contrast, contrast, top_mean
-from avalanche_assets.detectors.locality import centre_disc, over_median, smooth, strongest
+from avalanche_assets.detectors.local_contrast import WIDE_SIGMA_PX, contrast, top_mean, where_seen
+from avalanche_assets.detectors.locality import centre_disc, smooth, strongest
 from avalanche_assets.patches.batches import PatchBatch, PatchSource
 
 Images = NDArray[np.float32]
@@ -52,29 +52,31 @@ def matrix(batch: PatchBatch) -> Features:
 
 def _measured(batch: PatchBatch) -> Iterator[tuple[str, NDArray[np.floating]]]:
     zone = centre_disc(ZONE_RADIUS_PX)
+    contrasts, changes = [], []
     for polarisation in ("vv", "vh"):
-        change, star = batch[f"d{polarisation}"], batch[f"{polarisation}_star"]
-        smoothed, rise = smooth(change), contrast(change)
-        yield f"{polarisation}: change, median", _median(change)
+        star, change = (where_seen(batch, name) for name in (f"{polarisation}_star", f"d{polarisation}"))
+        smoothed, median = smooth(change), _median(change)
+        lifted = smoothed - median[:, None, None]
+        contrasts += [contrast(star), contrast(change)]
+        changes.append(lifted)
+        yield f"{polarisation}: change, median", median
         yield f"{polarisation}: change in the zone, mean", _mean(change[:, zone])
         yield f"{polarisation}: change in the zone, deviation", _deviation(change[:, zone])
         yield f"{polarisation}: change in the zone, share over 4 dB", _mean(smoothed[:, zone] > 4.0)
         yield f"{polarisation}: change, brightest spot", strongest(smoothed)
-        yield f"{polarisation}: change over the median, brightest spot", strongest(over_median(smoothed))
-        yield f"{polarisation}: change, darkest spot", -strongest(-smoothed)
-        yield f"{polarisation}: contrast of the change", top_mean(rise)
-        yield f"{polarisation}: contrast of the star", top_mean(contrast(star))
-        yield f"{polarisation}: contrast common to both", top_mean(common_contrast(batch, polarisation))
+        yield f"{polarisation}: change over the median, brightest spot", strongest(lifted)
+        yield f"{polarisation}: change over the median, darkest spot", -strongest(-lifted)
+        yield f"{polarisation}: contrast of the star", top_mean(contrasts[-2], WIDE_SIGMA_PX)
+        yield f"{polarisation}: contrast of the change", top_mean(contrasts[-1], WIDE_SIGMA_PX)
+        common = np.minimum(contrasts[-2], contrasts[-1])
+        yield f"{polarisation}: contrast common to both", top_mean(common, WIDE_SIGMA_PX)
         yield f"{polarisation}: star in the zone, mean", _mean(star[:, zone])
-        yield f"{polarisation}: star, median", _median(star)
         yield f"{polarisation}: old star in the zone, mean", _mean(batch[f"{polarisation}_star_old"][:, zone])
         for pixels in LEVEL_PIXELS:
             level = highest_connected_level(smoothed, zone, pixels)
             yield f"{polarisation}: change that {pixels} connected pixels reach", level
-    both = np.minimum(common_contrast(batch, "vv"), common_contrast(batch, "vh"))
-    yield "contrast common to both polarisations", top_mean(both)
-    mean = 0.5 * (smooth(batch["dvv"]) + smooth(batch["dvh"]))
-    yield "mean of both changes, brightest spot", strongest(over_median(mean))
+    yield "contrast common to both polarisations", top_mean(np.minimum.reduce(contrasts), WIDE_SIGMA_PX)
+    yield "mean of both changes, brightest spot", strongest((changes[0] + changes[1]) / 2)
     for name in ("slope", "local_incidence", "visible"):
         yield f"{name} in the zone", _mean(batch[name][:, zone])
         yield f"{name} around the deposit point", _mean(batch[name][:, centre_disc(5)])

@@ -55,7 +55,7 @@ def over_median(images: Images) -> Images:
     return result
 
 
-def strongest(images: Images) -> NDArray[np.float64]:
+def strongest(images: NDArray[np.floating]) -> NDArray[np.float64]:
     """Largest centre-weighted value of each image (n,); -inf where there is none."""
     weighted = np.nan_to_num(images * centre_weight(), nan=-np.inf)
     return np.asarray(weighted.max(axis=(1, 2)), np.float64)
@@ -67,9 +67,9 @@ def _distance_to_centre() -> NDArray[np.float64]:
 
 
 @cache
-def centre_weight() -> Images:
+def centre_weight(sigma_px: float = CENTRE_SIGMA_PX) -> Images:
     """Gaussian weight (64, 64) around the deposit point, 1 at its pixel."""
-    return np.exp(-0.5 * (_distance_to_centre() / CENTRE_SIGMA_PX) ** 2).astype(np.float32)
+    return np.exp(-0.5 * (_distance_to_centre() / sigma_px) ** 2).astype(np.float32)
 
 
 def centre_disc(radius_px: float) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ events = "events.csv"
 """
 
 LEARNED_FROM = {"training_split", "terrain_patches", "corridor_patches", "corridor_labels"}
+UNTRAINED = ("local_contrast", "dual_contrast")
 TRAINED = (
     *("change_threshold", "random_forest", "gradient_boosting", "cnn", "autoencoder"),
     *("vae", "vae_all", "vae_star", "conditional_vae"),
@@ -42,7 +43,8 @@ FLOW = {
     "training_split": {"acquisition_catalogue", "corridors", "corridor_labels"},
     **dict.fromkeys(TRAINED, LEARNED_FROM),
     "local_contrast": set(),
-    "anomaly_scores": {"acquisition", "corridor_patches", "terrain_patches", "local_contrast", *TRAINED},
+    "dual_contrast": set(),
+    "anomaly_scores": {"acquisition", "corridor_patches", "terrain_patches", *UNTRAINED, *TRAINED},
     "score_background": {
         "training_split",
         "corridors",
@@ -66,10 +68,10 @@ FLOW = {
         "terrain_patches",
         "score_background",
         "thresholds",
-        "local_contrast",
+        *UNTRAINED,
         *TRAINED,
     },
-    "model_registry": {"evaluation", "score_background", "thresholds", "local_contrast", *TRAINED},
+    "model_registry": {"evaluation", "score_background", "thresholds", *UNTRAINED, *TRAINED},
     "promoted_model": {"model_registry"},
     "published_scores": {"acquisition", "anomaly_scores", "corridor_patches", "promoted_model"},
     "detections": {"acquisition", "published_scores", "corridor_patches", "promoted_model"},

@@ -94,6 +94,7 @@ def test_no_samples_give_no_scores(name, folders, simulated_season):
         "random_forest",
         "gradient_boosting",
         "local_contrast",
+        "dual_contrast",
         "vae_local",
         "conditional_vae",
     ],
