@@ -18,7 +18,12 @@ from avalanche_assets.assets.detection import (
     published_scores_asset,
 )
 from avalanche_assets.assets.inventory import avalanche_events_asset, corridors_asset
-from avalanche_assets.assets.learning import change_threshold_asset, decision_assets, training_assets
+from avalanche_assets.assets.learning import (
+    decision_assets,
+    detector_assets,
+    training_split_asset,
+    untrained_detector_assets,
+)
 from avalanche_assets.assets.patches import (
     corridor_labels_asset,
     corridor_patches_asset,
@@ -40,19 +45,20 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
     """The asset graph of a deployment, in flow order.
 
     With an elevation model the whole chain, from SAFE products or ready-made rasters; without one only what
-    needs no terrain: sigma0, VV*/VH*, patches and the scores of the detector that learns nothing.
+    needs no terrain: sigma0, VV*/VH*, patches and the scores of detectors that need not learn.
     """
     catalogue = read_catalogue(settings.layout.acquisition_catalogue, settings.season.max_gap_days)
     partitions = Partitions(catalogue, settings)
-    found, baseline = acquisition_catalogue_asset(), change_threshold_asset()
+    found = acquisition_catalogue_asset()
     acquisition = acquisition_spec(partitions, found)
     if settings.terrain is None:
         corridors = corridors_asset(None)
         sigma0 = sigma0_from_rasters(partitions, acquisition)
         reference, star = reference_assets(partitions, sigma0)
         patches = corridor_patches_asset(partitions, star, corridors, None, None)
-        scores = anomaly_scores_asset(partitions, patches, baseline, None, None)
-        return [found, acquisition, corridors, sigma0, reference, star, patches, baseline, scores]
+        detectors = untrained_detector_assets()
+        scores = anomaly_scores_asset(partitions, patches, None, detectors)
+        return [found, acquisition, corridors, sigma0, reference, star, patches, *detectors, scores]
 
     dem, slope_aspect = terrain_assets()
     corridors = corridors_asset(dem)
@@ -70,13 +76,16 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
     terrain_patches = terrain_patches_asset(dem, slope_aspect, corridors, geometry)
     patches = corridor_patches_asset(partitions, star, corridors, geometry, dem)
     labels = corridor_labels_asset(partitions, corridors, events)
-    split, vae = training_assets(partitions, found, corridors, terrain_patches, patches, labels)
-    scores = anomaly_scores_asset(partitions, patches, baseline, terrain_patches, vae)
+    split = training_split_asset(partitions, found, corridors, labels)
+    detectors = detector_assets(
+        partitions, settings.learning.detectors, split, terrain_patches, patches, labels
+    )
+    scores = anomaly_scores_asset(partitions, patches, terrain_patches, detectors)
     decisions = decision_assets(
-        partitions, split, scores, labels, patches, corridors, terrain_patches, vae, baseline
+        partitions, split, scores, labels, patches, corridors, terrain_patches, *detectors
     )
     background, thresholds, evaluation = decisions
-    registry, promoted = registry_assets(evaluation, background, thresholds, vae, baseline)
+    registry, promoted = registry_assets(evaluation, background, thresholds, *detectors)
     published = published_scores_asset(partitions, scores, patches, promoted)
     return [
         found,
@@ -84,7 +93,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition | dg.AssetSpec]
         *fetched,
         *(dem, slope_aspect, corridors, events),
         *(sigma0, reference, star, terrain_patches, patches, labels),
-        *(split, vae, baseline, scores, *decisions, registry, promoted, published),
+        *(split, *detectors, scores, *decisions, registry, promoted, published),
         *detection_assets(partitions, published, patches, promoted, evaluation),
     ]
 

@@ -6,7 +6,7 @@ Relative paths in the file are relative to the file.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -251,8 +251,25 @@ class BackscatterSettings(_Section):
     scene_correction: Literal["none", "elevation_bands"] = "none"
 
 
+ModelName = Literal[
+    "change_threshold",
+    "random_forest",
+    "gradient_boosting",
+    "cnn",
+    "autoencoder",
+    "vae",
+    "vae_all",
+    "vae_star",
+    "local_contrast",
+    "conditional_vae",
+]
+
+
 class LearningSettings(_Section):
-    """Split, training and thresholds; defaults of the VAE are the paper's and Lu & Xu's."""
+    """Split, training and thresholds; defaults of the VAE are the paper's and Lu & Xu's.
+
+    `detectors` are trained, scored and compared; what detections use has to be among them.
+    """
 
     season: str = "2017-18"
     test_dates: int = Field(3, ge=1)
@@ -261,13 +278,14 @@ class LearningSettings(_Section):
     split_by: Literal["date", "massif", "both"] = "date"
     test_massifs: int = Field(4, ge=1)
     validation_massifs: int = Field(3, ge=1)
+    detectors: tuple[ModelName, ...] = get_args(ModelName)
     base_channels: int = Field(64, ge=4)
     latent_size: int = Field(300, ge=1)
     kl_weight: float = Field(0.1, ge=0)
     epochs: int = Field(10, ge=1)
+    patience: int = Field(3, ge=1)
     batch_size: int = Field(32, ge=2)
     learning_rate: float = Field(1e-4, gt=0)
-    train_on: Literal["negatives", "all"] = "negatives"
     angle: Literal["aspect", "local_incidence"] = "aspect"
     seed: int = 139
     threads: int = Field(2, ge=1)
@@ -280,7 +298,7 @@ class DetectionSettings(_Section):
     `false_alarm_rate`.
     """
 
-    detector: Literal["change_threshold", "vae", "vae_local"] = "vae_local"
+    detector: ModelName | Literal["vae_kl", "vae_elbo", "vae_local"] = "vae_local"
     label_window: Literal["new", "recent"] = "new"
     operating_point: Literal["balanced", "mapping", "screening", "budget"] = "budget"
     false_alarm_rate: float = Field(0.05, gt=0, lt=1)

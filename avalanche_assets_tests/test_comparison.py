@@ -12,7 +12,7 @@ from avalanche_assets.errors import SettingsError
     [
         ("learning.kl_weight", "0.01", 0.01),
         ("learning.latent_size", "16", 16),
-        ("learning.train_on", "all", "all"),
+        ("learning.angle", "local_incidence", "local_incidence"),
         ("grid.resolution_m", "10", 10),
         ("detection.label_window", "recent", "recent"),
     ],
@@ -29,8 +29,8 @@ def test_unknown_fields_and_values_are_refused_by_name(tmp_path):
     settings = example_settings(tmp_path)
     with pytest.raises(SettingsError, match=r"learning\.beta = 1"):
         with_field(settings, "learning.beta", 1)
-    with pytest.raises(SettingsError, match=r"learning\.train_on = 'some'"):
-        with_field(settings, "learning.train_on", "some")
+    with pytest.raises(SettingsError, match=r"learning\.angle = 'some'"):
+        with_field(settings, "learning.angle", "some")
 
 
 def test_what_changes_patches_labels_or_split_is_not_trained_on_the_stored_ones():

@@ -1,5 +1,7 @@
 """Detection: scores, detections and bulletin of every date, and the season's report."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from avalanche_assets.assets.common import (
@@ -32,14 +34,13 @@ GROUP = "detection"
 def anomaly_scores_asset(
     partitions: Partitions,
     corridor_patches: dg.AssetsDefinition,
-    change_threshold: dg.AssetsDefinition,
     terrain_patches: dg.AssetsDefinition | None,
-    vae: dg.AssetsDefinition | None,
+    detectors: Sequence[dg.AssetsDefinition],
 ) -> dg.AssetsDefinition:
-    """`anomaly_scores`; without terrain and model only detectors that need neither."""
+    """`anomaly_scores` of all `detectors`."""
     deps = [after(corridor_patches, partitions.this_and_previous), partitions.its_products]
-    deps += [after(asset) for asset in (change_threshold, terrain_patches, vae) if asset is not None]
-    names = ("change_threshold", "vae", "vae_local") if vae else ("change_threshold",)
+    deps += [after(asset) for asset in (terrain_patches, *detectors) if asset is not None]
+    names = [asset.key.to_user_string() for asset in detectors]
 
     @dg.asset(
         group_name=GROUP,
@@ -63,7 +64,6 @@ def anomaly_scores_asset(
 
         from avalanche_assets.backscatter.star import scene_change_db
         from avalanche_assets.detection.scoring import score_table
-        from avalanche_assets.detectors.base import model_name
         from avalanche_assets.patches.correction import load_as_set
         from avalanche_assets.patches.loading import load_samples
 
@@ -75,7 +75,7 @@ def anomaly_scores_asset(
         change, limit = scene_change_db(*vv), settings.backscatter.drift_warning_db
         loaded = load_as_set(settings, pipeline.catalogue, [day])
         corridors = read_geotable(layout.corridors, CORRIDORS)
-        folders = {name: layout.model(model_name(name)) for name in names}
+        folders = {name: layout.model(name) for name in names}
         table = score_table(loaded, corridors, analysis_grid(pipeline), folders, acquisition, previous)
         path = layout.anomaly_scores(day)
         write_table(path, table, ANOMALY_SCORES)

@@ -1,6 +1,8 @@
 """Learning: which dates train, the trained detectors, thresholds, and how good they are on unseen dates."""
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
@@ -28,18 +30,21 @@ from avalanche_assets.tables import (
     write_table,
 )
 
+if TYPE_CHECKING:
+    from avalanche_assets.detectors.base import TrainingSummary
+    from avalanche_assets.detectors.vae import Vae
+    from avalanche_assets.patches.patch_set import PatchSet
+
 GROUP = "learning"
 
 
-def training_assets(
+def training_split_asset(
     partitions: Partitions,
     acquisition_catalogue: dg.AssetsDefinition,
     corridors: dg.AssetsDefinition,
-    terrain_patches: dg.AssetsDefinition,
-    corridor_patches: dg.AssetsDefinition,
     corridor_labels: dg.AssetsDefinition,
-) -> list[dg.AssetsDefinition]:
-    """`training_split` and one asset per trained detector."""
+) -> dg.AssetsDefinition:
+    """`training_split`."""
 
     @dg.asset(
         group_name=GROUP,
@@ -100,103 +105,175 @@ def training_assets(
             data_version=data_version(sha256(path)),
         )
 
+    return training_split
+
+
+DETECTORS = {
+    "change_threshold": (
+        "numba",
+        "The dB-threshold baseline, its size and polarisation tuned on validation.",
+    ),
+    "random_forest": ("scikitlearn", "A random forest on hand-made features of labelled patches."),
+    "gradient_boosting": (
+        "scikitlearn",
+        "Gradient boosting on the features and labels of the random forest.",
+    ),
+    "cnn": ("pytorch", "A supervised CNN on as many patches without a deposit as with one."),
+    "autoencoder": ("pytorch", "The network of the VAE without a random code."),
+    "vae": ("pytorch", "The paper's variational autoencoder, trained on patches without a deposit."),
+    "vae_all": ("pytorch", "The paper's VAE, trained on all patches without looking at labels."),
+    "vae_star": ("pytorch", "The paper's VAE*, trained on patches without a deposit within a month."),
+    "local_contrast": ("numpy", "The brightest spot over its surroundings; nothing is learned."),
+    "conditional_vae": ("pytorch", "What VV* and VH* should be, given the old image and the terrain."),
+}
+"""Kind and description of the asset of every detector."""
+
+
+def detector_assets(
+    partitions: Partitions,
+    names: Sequence[str],
+    training_split: dg.AssetsDefinition,
+    terrain_patches: dg.AssetsDefinition,
+    corridor_patches: dg.AssetsDefinition,
+    corridor_labels: dg.AssetsDefinition,
+) -> list[dg.AssetsDefinition]:
+    """One asset per detector."""
+    deps = [
+        after(training_split),
+        after(terrain_patches),
+        after(corridor_patches, partitions.learning_dates),
+        after(corridor_labels, partitions.learning_dates),
+    ]
+    untrained = {asset.key.to_user_string(): asset for asset in untrained_detector_assets()}
+    del untrained["change_threshold"]  # with labels it is tuned
+    return [untrained.get(name) or _trained_detector_asset(name, deps) for name in names]
+
+
+def _trained_detector_asset(name: str, deps: Sequence[dg.AssetDep]) -> dg.AssetsDefinition:
     @dg.asset(
+        name=name,
+        description=DETECTORS[name][1],
         group_name=GROUP,
         owners=OWNERS,
-        kinds={"pytorch"},
-        code_version="1",
-        deps=[
-            after(training_split),
-            after(terrain_patches),
-            after(corridor_patches, partitions.learning_dates),
-            after(corridor_labels, partitions.learning_dates),
-        ],
+        kinds={DETECTORS[name][0]},
+        code_version="2",
+        deps=deps,
         op_tags={"avalanche/resource": "train"},
     )
-    def vae(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
-        """The paper's variational autoencoder, trained on patches of the training dates without a deposit."""
-        import numpy as np
-
+    def detector(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         from avalanche_assets.detectors.learning import train_detector
         from avalanche_assets.detectors.split import dates_of
-        from avalanche_assets.detectors.vae import Vae
-        from avalanche_assets.patches.correction import load_as_set
         from avalanche_assets.patches.pairs import paired_dates
-        from avalanche_assets.reporting.learning_figures import (
-            label_counts,
-            reconstruction_figure,
-            training_curve,
-        )
-        from avalanche_assets.reporting.style import png
+        from avalanche_assets.patches.patch_set import PatchSet
 
         layout, settings = pipeline.layout, pipeline.settings
         split = read_table(layout.training_split, TRAINING_SPLIT)
         wanted = dates_of(split, "train", "validation")
         days = paired_dates(layout, pipeline.catalogue, wanted)
-        loaded = load_as_set(settings, pipeline.catalogue, days)
-        summary = train_detector(
-            "vae", loaded, split, settings.learning, layout.model("vae"), context.log.info
+        samples = PatchSet.open(
+            layout,
+            pipeline.catalogue,
+            days,
+            detection=settings.detection,
+            corrected=settings.backscatter.scene_correction != "none",
         )
-        last = summary.history[-1]
-        shown = loaded.samples.subset(np.argsort(loaded.new != "positive", kind="stable")[:3])
-        seen, rebuilt = Vae.load(layout.model("vae")).reconstruct(shown)
+        summary = train_detector(
+            name, samples, split, settings.learning, layout.model(name), context.log.info
+        )
         return dg.MaterializeResult(
-            metadata={
-                "path": dg.MetadataValue.path(str(layout.model("vae"))),
+            metadata=_history(summary)
+            | _pictures(layout.model(name), name, samples)
+            | {
+                "path": dg.MetadataValue.path(str(layout.model(name))),
                 "version": summary.version,
                 "training samples": summary.samples,
                 "validation samples": summary.validation_samples,
                 "dates left out": [str(day) for day in wanted if day not in days],
                 "parameters": summary.parameters,
-                "best epoch": summary.best_epoch,
                 "seconds": summary.seconds,
-                "KL (nat)": last.kl,
-                "active latent units": last.active_units,
-                "reconstruction": picture(
-                    png(
-                        reconstruction_figure(
-                            seen[:, 0],
-                            rebuilt[:, 0],
-                            [f"{c}\n{d}" for c, d in zip(shown.corridor_ids, shown.dates, strict=True)],
-                            "VV*",
-                        )
-                    )
-                ),
-                "labels": picture(png(label_counts(*loaded.counts_per_date("new"), "new"))),
-                "training": picture(
-                    png(
-                        training_curve(
-                            [epoch.loss for epoch in summary.history],
-                            [epoch.validation_loss or float("nan") for epoch in summary.history],
-                            summary.best_epoch,
-                            "loss per patch",
-                        )
-                    )
-                ),
             },
             data_version=dg.DataVersion(summary.version),
         )
 
-    return [training_split, vae]
+    return detector
 
 
-def change_threshold_asset() -> dg.AssetsDefinition:
-    """`change_threshold`, which learns nothing and needs nothing."""
+def _history(summary: "TrainingSummary") -> dict[str, Any]:
+    """How a training in epochs went."""
+    from avalanche_assets.reporting.learning_figures import training_curve
+    from avalanche_assets.reporting.style import png
 
-    @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"json"}, code_version="1")
-    def change_threshold(pipeline: Pipeline) -> dg.MaterializeResult:
-        """The dB-threshold baseline: its configuration; its threshold is chosen like any other's."""
+    if not summary.history:
+        return {}
+    best = summary.history[summary.best_epoch - 1]
+    figure = training_curve(
+        [epoch.loss for epoch in summary.history],
+        [
+            float("nan") if epoch.validation_loss is None else epoch.validation_loss
+            for epoch in summary.history
+        ],
+        summary.best_epoch,
+        "loss per patch",
+    )
+    return {
+        "best epoch": summary.best_epoch,
+        **best.parts,
+        "active latent units": best.active_units,
+        "validation average precision": best.validation_ap or "no labels of both kinds",
+        "training": picture(png(figure)),
+    }
+
+
+def _pictures(folder: Path, name: str, samples: "PatchSet") -> dict[str, Any]:
+    """Labels of the samples; what an autoencoder makes of three of them, positives first."""
+    import numpy as np
+
+    from avalanche_assets.detectors.base import RECIPES, load_detector
+    from avalanche_assets.patches.pairs import counts_per_date
+    from avalanche_assets.reporting.learning_figures import label_counts, reconstruction_figure
+    from avalanche_assets.reporting.style import png
+
+    window = RECIPES[name].window
+    labels = samples.labels(window)
+    pictures = {"labels": picture(png(label_counts(*counts_per_date(samples.dates, labels), window)))}
+    if RECIPES[name].module == "vae":
+        chosen = np.zeros(len(samples), bool)
+        chosen[np.argsort(labels != "positive", kind="stable")[:3]] = True
+        shown = samples.subset(chosen)
+        detector = cast("Vae", load_detector(name, folder))
+        (batch,) = shown.stream(detector.channels, len(shown))
+        seen, rebuilt = detector.rebuild(batch)
+        captions = [f"{c}\n{d}" for c, d in zip(shown.corridor_ids, shown.dates, strict=True)]
+        figure = reconstruction_figure(seen[:, 0], rebuilt[:, 0], captions, "VV*")
+        pictures["reconstruction"] = picture(png(figure))
+    return pictures
+
+
+def untrained_detector_assets() -> list[dg.AssetsDefinition]:
+    """`change_threshold` and `local_contrast` as they are without training."""
+    return [_untrained_detector_asset(name) for name in ("change_threshold", "local_contrast")]
+
+
+def _untrained_detector_asset(name: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=name,
+        description=DETECTORS[name][1],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={DETECTORS[name][0]},
+        code_version="1",
+    )
+    def detector(pipeline: Pipeline) -> dg.MaterializeResult:
         from avalanche_assets.detectors.base import create_detector
 
-        detector = create_detector("change_threshold")
-        folder = pipeline.layout.model("change_threshold")
-        detector.save(folder)
+        made, folder = create_detector(name), pipeline.layout.model(name)
+        made.save(folder)
         return dg.MaterializeResult(
-            metadata={"path": dg.MetadataValue.path(str(folder)), "version": detector.version},
-            data_version=dg.DataVersion(detector.version),
+            metadata={"path": dg.MetadataValue.path(str(folder)), "version": made.version},
+            data_version=dg.DataVersion(made.version),
         )
 
-    return change_threshold
+    return detector
 
 
 def decision_assets(

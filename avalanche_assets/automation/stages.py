@@ -2,9 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
+
+from avalanche_assets.settings import ModelName
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ STAGES = (
     Stage("compute_sigma0", "Terrain-corrected sigma0", ("sigma0",)),
     Stage("compute_reference", "Snow-free reference", ("reference_sigma0",)),
     Stage("cut_patches", "VV*/VH*, patches, labels", ("vv_vh_star", "corridor_patches", "corridor_labels")),
-    Stage("train", "Training", ("training_split", "change_threshold", "vae")),
+    Stage("train", "Training", ("training_split", *get_args(ModelName))),
     Stage("score", "Anomaly scores", ("anomaly_scores",)),
     Stage(
         "choose_thresholds",

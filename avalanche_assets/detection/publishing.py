@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.detection.scoring import score_table
+from avalanche_assets.detectors.base import model_name
 from avalanche_assets.detectors.card import ModelCard
 from avalanche_assets.detectors.drift import (
     ALARMS,
@@ -60,10 +61,11 @@ def publish_scores(
             load_as_set(settings, catalogue, [day]),
             read_geotable(layout.corridors, CORRIDORS),
             read_grid(layout.dem),
-            {model.card.detector: model.folder},
+            {model_name(model.card.detector): model.folder},
             catalogue.get(day),
             catalogue.previous(day),
         )
+        table = table.filter(pc.equal(table["detector"], model.card.detector))
     return normalised_table(table, model.card)
 
 

@@ -75,22 +75,23 @@ def train_again(
     split = read_table(layout.training_split, TRAINING_SPLIT)
     days = paired_dates(layout, catalogue, dates_of(split, "train", "validation"))
     loaded = load_as_set(settings, catalogue, days)
-    for model in dict.fromkeys(model_name(name) for name in names):
+    models = list(dict.fromkeys(model_name(name) for name in names))
+    for model in models:
         train_detector(model, loaded, split, settings.learning, results.model(model), progress)
     del loaded
-    _score(settings, catalogue, names, results)
+    _score(settings, catalogue, models, results)
     store_background(layout, results)
     store_thresholds(layout, settings.detection, results)
     write_text(done, key)
 
 
 def _score(
-    settings: Settings, catalogue: AcquisitionCatalogue, names: Sequence[str], results: DataLayout
+    settings: Settings, catalogue: AcquisitionCatalogue, models: Sequence[str], results: DataLayout
 ) -> None:
     layout = settings.layout
     split = read_table(layout.training_split, TRAINING_SPLIT)
     corridors, grid = read_geotable(layout.corridors, CORRIDORS), read_grid(layout.dem)
-    folders = {name: results.model(model_name(name)) for name in names}
+    folders = {model: results.model(model) for model in models}
     for day in paired_dates(layout, catalogue, dates_of(split, *ROLES)):
         table = score_table(
             load_as_set(settings, catalogue, [day]),

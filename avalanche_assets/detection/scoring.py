@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from avalanche_assets.catalogue.acquisitions import Acquisition
 from avalanche_assets.detection.outline import peak_pixel
-from avalanche_assets.detectors.base import load_detector
+from avalanche_assets.detectors.base import load_detector, names_of
 from avalanche_assets.grid import Grid
 from avalanche_assets.patches.loading import LoadedSamples
 from avalanche_assets.patches.observability import NO_PREVIOUS
@@ -34,7 +34,7 @@ def score_table(
         loaded: Samples of this date, with observability.
         corridors: `tables.CORRIDORS`, every corridor of the inventory.
         grid: Analysis grid.
-        folders: Model folder of every detector.
+        folders: Folder of every model; all scores it gives are stored.
         current: This acquisition.
         previous: The previous acquisition, or None.
 
@@ -50,30 +50,36 @@ def score_table(
     reasons = dict(zip(loaded.samples.corridor_ids, loaded.reasons, strict=True))
     missing = NO_VALUE if previous else NO_PREVIOUS
     places = corridors.set_index("corridor_id")[["deposit_x", "deposit_y"]]
-    for name, folder in folders.items():
-        detector = load_detector(name, folder)
-        version = detector.version
-        scores, maps = detector.score(seen), detector.anomaly_map(seen)
-        scored = {
-            corridor: {"score": float(score), **_peak(anomaly, grid, *places.loc[corridor])}
-            for corridor, score, anomaly in zip(seen.corridor_ids, scores, maps, strict=True)
-            if np.isfinite(score)
+    for model, folder in folders.items():
+        detector = load_detector(model, folder)
+        versions, seen_at = detector.versions, detector.look_at(seen)
+        peaks = {
+            corridor: _peak(anomaly, grid, *places.loc[corridor])
+            for corridor, anomaly in zip(seen.corridor_ids, seen_at.anomaly, strict=True)
+            if np.isfinite(anomaly).any()
         }
-        for corridor in corridors["corridor_id"]:
-            row = {
-                "corridor_id": corridor,
-                "acquisition_date": current.date,
-                "previous_date": previous.date if previous else None,
-                "gap_days": (current.date - previous.date).days if previous else None,
-                "detector": name,
-                "detector_version": version,
-                "observable": corridor in scored,
+        for name in names_of(model):
+            scores = seen_at.scores[name.removeprefix(model).removeprefix("_")]
+            scored = {
+                corridor: {"score": float(score), **peaks[corridor]}
+                for corridor, score in zip(seen.corridor_ids, scores, strict=True)
+                if np.isfinite(score)
             }
-            if corridor in scored:
-                row |= scored[corridor]
-            else:
-                row["reason"] = reasons.get(corridor) or missing
-            rows.append(row)
+            for corridor in corridors["corridor_id"]:
+                row = {
+                    "corridor_id": corridor,
+                    "acquisition_date": current.date,
+                    "previous_date": previous.date if previous else None,
+                    "gap_days": (current.date - previous.date).days if previous else None,
+                    "detector": name,
+                    "detector_version": versions[name],
+                    "observable": corridor in scored,
+                }
+                if corridor in scored:
+                    row |= scored[corridor]
+                else:
+                    row["reason"] = reasons.get(corridor) or missing
+                rows.append(row)
     return pa.Table.from_pylist(rows, schema=ANOMALY_SCORES)
 
 

@@ -1,41 +1,44 @@
 """The dB-threshold baseline: how bright a connected patch of change lies in the deposit zone.
 
 In the spirit of the thresholding of Karbou et al. 2018a, which Sinha et al. 2019 compare with. The exact
-rule of that work is not in the paper: smoothing, zone and size below are documented choices of this
-project. The threshold in dB is chosen on the validation dates like that of any other detector.
+rule of that work is not in the paper: smoothing and zone below are documented choices of this project. How
+many pixels must hang together and in which polarisation is tuned on the validation samples; the threshold
+in dB is chosen on them like that of any other detector.
 """
 
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from avalanche_assets.detectors.base import Progress, TrainingSummary, batches, silent
-from avalanche_assets.detectors.description import (
-    describe,
-    read_description,
-    require_equal,
-    version_of,
-    write_description,
+from avalanche_assets.detectors.base import (
+    SCORING_BATCH,
+    Detector,
+    Look,
+    Progress,
+    Scores,
+    TrainingSummary,
+    silent,
 )
+from avalanche_assets.detectors.description import Tensors, describe
 from avalanche_assets.detectors.locality import SMOOTHING_SIGMA_PX, centre_disc, smooth
-from avalanche_assets.patches.samples import PatchSamples
+from avalanche_assets.patches.batches import PatchBatch, PatchSource
 from avalanche_assets.settings import LearningSettings
 
-CONNECTED_PIXELS = 5
-"""Pixels that must hang together (8-connected): 2,000 m2 at 20 m, about the least Sentinel-1 shows."""
+CONNECTED_PIXELS = (5, 3, 8, 12, 20)
+"""Pixels that must hang together (8-connected); the first, 2,000 m2 at 20 m, is about the least that
+Sentinel-1 shows and counts until something else proves better."""
+POLARISATIONS = ("vv", "vh", "both")
+"""Whose change counts; of ``both`` the smaller one."""
 ZONE_RADIUS_PX = 16
 """The deposit zone: a disc around the deposit point, 320 m at 20 m."""
-BATCH = 512
 
-CONFIGURATION: dict[str, Any] = {
-    "connected_pixels": CONNECTED_PIXELS,
-    "zone_radius_px": ZONE_RADIUS_PX,
-    "smoothing_sigma_px": SMOOTHING_SIGMA_PX,
-}
+CONFIGURATION: dict[str, Any] = {"zone_radius_px": ZONE_RADIUS_PX, "smoothing_sigma_px": SMOOTHING_SIGMA_PX}
 
 
 @njit(cache=True, nogil=True)
@@ -88,52 +91,88 @@ def highest_connected_level(
     return np.array([_highest_level(image, zone, pixels) for image in images], np.float64)
 
 
-class ChangeThreshold:
-    """Score: the highest dB level of smoothed VV* change that a connected patch of the zone reaches."""
+def smoothed_change(batch: PatchBatch, polarisation: str) -> NDArray[np.float32]:
+    """Smoothed change (n, 64, 64) in dB of one of `POLARISATIONS`."""
+    if polarisation == "both":
+        return np.minimum(smooth(batch["dvv"]), smooth(batch["dvh"]))
+    return smooth(batch[f"d{polarisation}"])
 
-    name = "change_threshold"
+
+class ChangeThreshold(Detector):
+    """Score: the highest dB level of smoothed change that a connected patch of the zone reaches."""
+
+    def __init__(self, name: str = "change_threshold") -> None:
+        super().__init__(name)
+        self._choose("vv", CONNECTED_PIXELS[0])
 
     @property
-    def version(self) -> str:
-        """Hash of the configuration; there is nothing to train."""
-        return version_of(describe(self.name, CONFIGURATION))
+    def channels(self) -> tuple[str, ...]:
+        """VV* of both dates, and VH* where its change counts."""
+        vh = ("vh_star", "vh_star_old") if self.polarisation != "vv" else ()
+        return ("vv_star", "vv_star_old", *vh)
+
+    def _choose(self, polarisation: str, pixels: int, **about: Any) -> None:
+        self.polarisation, self.pixels = polarisation, pixels
+        chosen = {"polarisation": polarisation, "connected_pixels": pixels}
+        self._described = describe(self.model, {**CONFIGURATION, **chosen, **about})
 
     def fit(
         self,
-        samples: PatchSamples,
+        train: PatchSource,
+        validation: PatchSource,
         settings: LearningSettings,
         progress: Progress = silent,
-        validation: PatchSamples | None = None,
+        checkpoint: Path | None = None,
     ) -> TrainingSummary:
-        """Learns nothing; here so that all detectors can be treated alike."""
-        start = perf_counter()
-        progress(f"{self.name}: nothing to train")
-        checked = 0 if validation is None else len(validation)
-        return TrainingSummary(self.name, self.version, len(samples), checked, 0, 0, perf_counter() - start)
+        """Tunes polarisation and size for the best balanced accuracy on the validation samples.
 
-    def score(self, samples: PatchSamples) -> NDArray[np.float64]:
-        """Levels (N,) in dB; NaN where the deposit zone holds too few connected values."""
-        zone = centre_disc(ZONE_RADIUS_PX)
-        scores = np.empty(len(samples), np.float64)
-        for rows in batches(len(samples), BATCH):
-            change = smooth(samples.channel("dvv", rows))
-            scores[rows] = highest_connected_level(change, zone, CONNECTED_PIXELS)
-        return scores
-
-    def anomaly_map(self, samples: PatchSamples) -> NDArray[np.float32]:
-        """Smoothed change of VV* (n, 64, 64) in dB; NaN where no value."""
-        return smooth(samples.channel("dvv"))
-
-    def save(self, folder: Path) -> None:
-        """Writes the configuration as ``model.json``."""
-        write_description(folder, describe(self.name, CONFIGURATION))
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Checks that the stored configuration is the one computed with.
-
-        Raises:
-            DetectorError: The description is missing, altered or of another configuration.
+        Without positives or negatives among them, or where nothing is better, the untuned values count.
         """
-        require_equal(folder, read_description(folder, cls.name), CONFIGURATION)
-        return cls()
+        start = perf_counter()
+        states = validation.labels("new")
+        labelled = validation.subset((states == "positive") | (states == "negative"))
+        positive = labelled.labels("new") == "positive"
+        if positive.any() and not positive.all():
+            levels = _levels(labelled)
+            reached = {choice: _best_accuracy(scores, positive) for choice, scores in levels.items()}
+            polarisation, pixels = max(reached, key=lambda choice: reached[choice])
+            self._choose(polarisation, pixels, balanced_accuracy=reached[polarisation, pixels])
+        progress(f"{self.name}: {self.pixels} connected pixels of {self.polarisation}")
+        return TrainingSummary(
+            self.name, self.version, len(train), len(labelled), 0, 0, perf_counter() - start
+        )
+
+    def look(self, batch: PatchBatch) -> Look:
+        """Levels in dB, NaN where the zone holds too few connected values; the smoothed change."""
+        change = smoothed_change(batch, self.polarisation)
+        return Look({"": highest_connected_level(change, centre_disc(ZONE_RADIUS_PX), self.pixels)}, change)
+
+    def _configuration(self, description: Mapping[str, Any]) -> dict[str, Any]:
+        return CONFIGURATION
+
+    def _restore(self, description: Mapping[str, Any], tensors: Tensors) -> None:
+        self.polarisation, self.pixels = description["polarisation"], description["connected_pixels"]
+
+
+def _levels(samples: PatchSource) -> dict[tuple[str, int], Scores]:
+    """Scores (n,) of all samples by polarisation and size."""
+    zone = centre_disc(ZONE_RADIUS_PX)
+    choices = list(product(POLARISATIONS, CONNECTED_PIXELS))
+    levels = {choice: np.full(len(samples), np.nan) for choice in choices}
+    for batch in samples.stream(("vv_star", "vv_star_old", "vh_star", "vh_star_old"), SCORING_BATCH):
+        for polarisation in POLARISATIONS:
+            change = smoothed_change(batch, polarisation)
+            for pixels in CONNECTED_PIXELS:
+                levels[polarisation, pixels][batch.rows] = highest_connected_level(change, zone, pixels)
+    return levels
+
+
+def _best_accuracy(scores: Scores, positive: NDArray[np.bool_]) -> float:
+    """Balanced accuracy at the best threshold, rounded so that equal choices stay in their order."""
+    from sklearn.metrics import roc_curve
+
+    known = np.isfinite(scores)
+    if not positive[known].any() or positive[known].all():
+        return 0.0
+    false_alarms, hits, _ = roc_curve(positive[known], scores[known])
+    return round(float((hits - false_alarms).max() / 2 + 0.5), 6)

@@ -8,6 +8,7 @@ Source: Y. Lu, P. Xu, Anomaly detection for skin disease images using variationa
 arXiv:1807.01349; S. Sinha et al., NeurIPS 2019 Climate Change AI workshop, section 2 (latent size 300).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -18,18 +19,24 @@ DOUBLINGS = 3
 
 
 class VaeNetwork(nn.Module):
-    """Encoder and decoder; `base_channels` 64 and `latent_size` 300 give the paper's network."""
+    """Encoder and decoder; `base_channels` 64 and `latent_size` 300 give the paper's network.
 
-    def __init__(self, channels: int, base_channels: int, latent_size: int) -> None:
+    Without `variational` it is a plain autoencoder: the code is the mean, in training too.
+    """
+
+    def __init__(
+        self, channels: Sequence[str], base_channels: int, latent_size: int, variational: bool = True
+    ) -> None:
         super().__init__()
+        self.channels, self.variational = tuple(channels), variational
         widths = [base_channels * 2**level for level in range(DOUBLINGS + 1)]
-        down: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.ReLU()]
+        down: list[nn.Module] = [nn.Conv2d(len(channels), widths[0], 4, 2, 1), nn.ReLU()]
         up: list[nn.Module] = [nn.ConvTranspose2d(latent_size, widths[-1], 4), *_normalised(widths[-1])]
         for narrow, wide in pairwise(widths):
             down += [nn.Conv2d(narrow, wide, 4, 2, 1), *_normalised(wide)]
         for wide, narrow in pairwise(reversed(widths)):
             up += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), *_normalised(narrow)]
-        up += [nn.ConvTranspose2d(widths[0], channels, 4, 2, 1), nn.Tanh()]
+        up += [nn.ConvTranspose2d(widths[0], len(channels), 4, 2, 1), nn.Tanh()]
         self.encoder = nn.Sequential(*down)
         self.decoder = nn.Sequential(*up)
         self.mean = nn.Conv2d(widths[-1], latent_size, 4)
@@ -48,7 +55,7 @@ class VaeNetwork(nn.Module):
         """Reconstruction, mean and log-variance; the code is sampled in training, the mean in evaluation."""
         mean, log_variance = self.encode(images)
         code = mean
-        if self.training:
+        if self.training and self.variational:
             code = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
         return self.decoder(code), mean, log_variance
 

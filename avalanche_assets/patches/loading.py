@@ -1,6 +1,6 @@
 """Loading stored patches as samples: each patch once, joined with the previous date's, labels alongside."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.errors import TableError
 from avalanche_assets.layout import DataLayout
+from avalanche_assets.patches.batches import PatchBatch, Seed
 from avalanche_assets.patches.observability import MINIMUM
 from avalanche_assets.patches.pairs import StoredDate, dates_with_previous, joined, pair
 from avalanche_assets.patches.samples import BACKSCATTER, TERRAIN, PatchSamples
@@ -19,7 +20,6 @@ from avalanche_assets.patches.terrain_channels import PLACES
 from avalanche_assets.settings import DetectionSettings
 from avalanche_assets.tables import (
     CORRIDOR_PATCHES,
-    LABEL_STATES,
     PATCH_SIZE,
     TERRAIN_PATCHES,
     read_table,
@@ -49,15 +49,23 @@ class LoadedSamples:
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def corridor_ids(self) -> Sequence[str]:
+        """Corridor of each sample."""
+        return self.samples.corridor_ids
+
+    @property
+    def dates(self) -> Sequence[date]:
+        """Acquisition date of each sample."""
+        return self.samples.dates
+
+    def stream(self, channels: Sequence[str], size: int, seed: Seed = None) -> Iterator[PatchBatch]:
+        """`PatchSamples.stream`."""
+        return self.samples.stream(channels, size, seed)
+
     def labels(self, window: str) -> Words:
         """Label states of one window, ``new`` or ``recent``."""
         return {"new": self.new, "recent": self.recent}[window]
-
-    def counts_per_date(self, window: str) -> tuple[list[date], dict[str, list[int]]]:
-        """Dates in order, and how many samples of each date are in every label state."""
-        counted = pd.crosstab(pd.Series(self.samples.dates, dtype=object), self.labels(window))
-        states = counted.reindex(columns=list(LABEL_STATES), fill_value=0)
-        return list(counted.index), {state: states[state].tolist() for state in LABEL_STATES}
 
     def subset(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "LoadedSamples":
         """The chosen samples; the patches stay shared."""

@@ -13,7 +13,7 @@ from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.patches.observability import patch_reasons
 from avalanche_assets.settings import DetectionSettings
-from avalanche_assets.tables import CORRIDOR_LABELS, CORRIDOR_PATCHES, read_table
+from avalanche_assets.tables import CORRIDOR_LABELS, CORRIDOR_PATCHES, LABEL_STATES, read_table
 
 FRACTIONS = ("valid_fraction", "visible_fraction")
 COLUMNS = ("corridor_id", "date", "previous_date", "current", "previous", "new", "recent", "reason")
@@ -116,6 +116,15 @@ def positive_pairs(layout: DataLayout, dates: Sequence[date], window: str) -> pd
     empty = pa.schema([CORRIDOR_LABELS.field(name) for name in columns]).empty_table()
     labels = pa.concat_tables([empty, *tables]).to_pandas()
     return labels.loc[labels[window] == "positive", columns[:2]].reset_index(drop=True)
+
+
+def counts_per_date(
+    dates: Sequence[date], labels: NDArray[np.object_]
+) -> tuple[list[date], dict[str, list[int]]]:
+    """Dates in order, and how many of their pairs are in every label state."""
+    counted = pd.crosstab(pd.Series(dates, dtype=object), labels)
+    states = counted.reindex(columns=list(LABEL_STATES), fill_value=0)
+    return list(counted.index), {state: states[state].tolist() for state in LABEL_STATES}
 
 
 def _labels(layout: DataLayout, day: str, ids: pd.Index) -> dict[str, NDArray[np.object_]]:

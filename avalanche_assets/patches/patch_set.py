@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.layout import DataLayout
+from avalanche_assets.patches.batches import PatchBatch, Rows, Seed
 from avalanche_assets.patches.correction import elevation_of, stored_levels, without_level
 from avalanche_assets.patches.loading import Terrain, read_terrain, tensors
 from avalanche_assets.patches.observability import MINIMUM
@@ -33,21 +34,6 @@ PAPER_CHANNELS = ("vv_star", "vv_star_old", "slope", "aspect")
 """The four channels of Sinha et al. 2019."""
 POOL_GROUPS = 8
 """Row groups mixed with each other: about 2,000 patches, 16 MB a channel and date."""
-
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class PatchBatch:
-    """Some patches of a set.
-
-    Attributes:
-        rows: Their rows (n,) in `PatchSet.pairs`.
-        images: float32 (n, channels, 64, 64), dB, degrees or metres; NaN where no value.
-    """
-
-    rows: Rows
-    images: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -115,12 +101,30 @@ class PatchSet:
         """Whether each pair can be scored."""
         return np.asarray(self.pairs["reason"].isna())
 
-    def select(self, chosen: NDArray[np.bool_]) -> "PatchSet":
-        """The chosen pairs, e.g. the observable negatives of one role."""
-        pairs = self.pairs[chosen].reset_index(drop=True)
-        return replace(self, pairs=pairs, corridor=self.corridor[chosen])
+    @property
+    def corridor_ids(self) -> Sequence[str]:
+        """Corridor of each pair."""
+        return list(self.pairs["corridor_id"])
 
-    def batches(self, size: int, seed: int | None = None) -> Iterator[PatchBatch]:
+    @property
+    def dates(self) -> Sequence[date]:
+        """Acquisition date of each pair."""
+        return list(self.pairs["date"])
+
+    def labels(self, window: str) -> NDArray[np.object_]:
+        """Label state of each pair in a window, ``new`` or ``recent``."""
+        return np.asarray(self.pairs[window], object)
+
+    def subset(self, rows: NDArray[np.bool_]) -> "PatchSet":
+        """The chosen pairs, e.g. the observable negatives of one role."""
+        pairs = self.pairs[rows].reset_index(drop=True)
+        return replace(self, pairs=pairs, corridor=self.corridor[rows])
+
+    def stream(self, channels: Sequence[str], size: int, seed: Seed = None) -> Iterator[PatchBatch]:
+        """`batches` of other channels."""
+        return replace(self, channels=tuple(channels)).batches(size, seed)
+
+    def batches(self, size: int, seed: Seed = None) -> Iterator[PatchBatch]:
         """Every pair once, in batches of `size` and a last one of what is left.
 
         Args:
@@ -152,7 +156,7 @@ class PatchSet:
                 given = len(rows) if last else len(rows) // size * size
                 for start in range(0, given, size):
                     taken = order[start : min(start + size, given)]
-                    yield PatchBatch(rows[taken], self._images(rows[taken], pool, taken))
+                    yield PatchBatch(rows[taken], self._images(rows[taken], pool, taken), self.channels)
                 rest = order[given:]
                 rows, pool = rows[rest], {name: values[rest] for name, values in pool.items()}
 

@@ -4,7 +4,7 @@ A VV* patch is stored once and serves as `vv_star` of its own date and `vv_star_
 and new can never disagree and a winter of 2,400 corridors fits in memory as float16.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avalanche_assets.errors import DetectorError
+from avalanche_assets.patches.batches import PatchBatch, Seed
 from avalanche_assets.patches.terrain_channels import DERIVED
+from avalanche_assets.tables import PATCH_SIZE
 
 Patches16 = NDArray[np.float16]
 Patches32 = NDArray[np.float32]
@@ -74,6 +76,18 @@ class PatchSamples:
     def _place(self, name: str, rows: Index | slice) -> Patches32:
         """A value of the chosen samples' corridors (n, 1, 1)."""
         return self.places[name][self.corridor[rows]].astype(np.float32)[:, None, None]
+
+    def stream(self, channels: Sequence[str], size: int, seed: Seed = None) -> Iterator[PatchBatch]:
+        """Every sample once, in batches of `size` and a last one of what is left; mixed with a seed."""
+        order = np.arange(len(self))
+        if seed is not None:
+            order = np.random.default_rng(seed).permutation(len(self))
+        for start in range(0, len(self), size):
+            rows = order[start : start + size]
+            images = np.empty((len(rows), len(channels), PATCH_SIZE, PATCH_SIZE), np.float32)
+            for index, name in enumerate(channels):
+                images[:, index] = self.channel(name, rows)
+            yield PatchBatch(rows, images, tuple(channels))
 
     def subset(self, rows: NDArray[np.bool_] | Index) -> "PatchSamples":
         """The chosen samples; the patches stay shared."""

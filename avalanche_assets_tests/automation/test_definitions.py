@@ -20,6 +20,11 @@ corridors = "corridors.gpkg"
 events = "events.csv"
 """
 
+LEARNED_FROM = {"training_split", "terrain_patches", "corridor_patches", "corridor_labels"}
+TRAINED = (
+    *("change_threshold", "random_forest", "gradient_boosting", "cnn", "autoencoder"),
+    *("vae", "vae_all", "vae_star", "conditional_vae"),
+)
 FLOW = {
     "acquisition": {"acquisition_catalogue"},
     "s1_products": {"acquisition"},
@@ -35,8 +40,9 @@ FLOW = {
     "corridor_patches": {"acquisition", "vv_vh_star", "corridors", "track_geometry", "dem"},
     "corridor_labels": {"acquisition", "corridors", "avalanche_events"},
     "training_split": {"acquisition_catalogue", "corridors", "corridor_labels"},
-    "vae": {"training_split", "terrain_patches", "corridor_patches", "corridor_labels"},
-    "anomaly_scores": {"acquisition", "corridor_patches", "terrain_patches", "vae", "change_threshold"},
+    **dict.fromkeys(TRAINED, LEARNED_FROM),
+    "local_contrast": set(),
+    "anomaly_scores": {"acquisition", "corridor_patches", "terrain_patches", "local_contrast", *TRAINED},
     "score_background": {
         "training_split",
         "corridors",
@@ -60,10 +66,10 @@ FLOW = {
         "terrain_patches",
         "score_background",
         "thresholds",
-        "vae",
-        "change_threshold",
+        "local_contrast",
+        *TRAINED,
     },
-    "model_registry": {"evaluation", "score_background", "thresholds", "vae", "change_threshold"},
+    "model_registry": {"evaluation", "score_background", "thresholds", "local_contrast", *TRAINED},
     "promoted_model": {"model_registry"},
     "published_scores": {"acquisition", "anomaly_scores", "corridor_patches", "promoted_model"},
     "detections": {"acquisition", "published_scores", "corridor_patches", "promoted_model"},

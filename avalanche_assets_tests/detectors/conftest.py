@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
@@ -32,6 +33,13 @@ def make_samples(vv_star, corridors=None, dates=None, previous=None, terrain=Non
     )
 
 
+def labelled(samples, states):
+    """The samples with the same states in both windows."""
+    states = np.asarray(states, object)
+    reasons = np.full(len(states), None)
+    return LoadedSamples(samples, states, states, np.ones(len(states), bool), reasons)
+
+
 def season(corridors=60, dates=8, positive_share=0.12, seed=1):
     """A labelled season of `corridors` x `dates` samples; date 0 is only a previous one.
 
@@ -43,26 +51,35 @@ def season(corridors=60, dates=8, positive_share=0.12, seed=1):
     texture = 2 * smooth / smooth.std()
     slope = np.clip(28 + 8 * gaussian_filter(rng.normal(size=(corridors, 64, 64)), (0, 8, 8)) * 20, 0, 60)
     aspect = np.broadcast_to(rng.uniform(0, 360, (corridors, 1, 1)), (corridors, 64, 64))
-    patches = np.empty((dates, corridors, 64, 64), np.float32)
+    patches, vh = np.empty((2, dates, corridors, 64, 64), np.float32)
     positive = rng.random((dates, corridors)) < positive_share
     for day in range(dates):
-        patches[day] = texture + rng.normal(0, 0.7) + rng.normal(0, SPECKLE_DB, texture.shape)
+        level = texture + rng.normal(0, 0.7)
+        patches[day], vh[day] = level + rng.normal(0, SPECKLE_DB, (2, *texture.shape))
         for corridor in np.flatnonzero(positive[day]):
             row, col = 32 + rng.integers(-4, 3), 32 + rng.integers(-4, 5)
             patches[day, corridor, row - 12 : row, col - 2 : col + 2] += 5
+            vh[day, corridor, row - 12 : row, col - 2 : col + 2] += 5
     used = range(1, dates)
     samples = PatchSamples(
         corridor_ids=[f"73040{c:03d}" for _ in used for c in range(corridors)],
         dates=[FIRST_DATE + timedelta(days=6 * d) for d in used for _ in range(corridors)],
-        backscatter={"vv_star": patches.reshape(-1, 64, 64).astype(np.float16)},
-        terrain={"slope": slope.astype(np.float16), "aspect": aspect.astype(np.float16)},
+        backscatter={
+            "vv_star": patches.reshape(-1, 64, 64).astype(np.float16),
+            "vh_star": vh.reshape(-1, 64, 64).astype(np.float16),
+        },
+        terrain={
+            "slope": slope.astype(np.float16),
+            "aspect": aspect.astype(np.float16),
+            "local_incidence": np.full(slope.shape, 45, np.float16),
+            "visible": np.ones(slope.shape, np.float16),
+        },
         current=np.arange(corridors, dates * corridors),
         previous=np.arange((dates - 1) * corridors),
         corridor=np.tile(np.arange(corridors), dates - 1),
     )
     states = np.where(positive[1:].ravel(), "positive", "negative").astype(object)
-    reasons = np.full(len(states), None)
-    return LoadedSamples(samples, states, states, np.ones(len(states), bool), reasons)
+    return labelled(samples, states)
 
 
 @pytest.fixture
@@ -70,9 +87,32 @@ def samples_of():
     return make_samples
 
 
+@pytest.fixture
+def negatives_of():
+    """Patches as samples without a deposit."""
+
+    def make(vv_star):
+        samples = make_samples(vv_star)
+        return labelled(samples, ["negative"] * len(samples))
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def simulated_season():
     return season()
+
+
+@pytest.fixture(scope="session")
+def corridors_of():
+    """Corridors of a season for a split by date, and no known positive."""
+
+    def make(season):
+        ids = sorted(set(season.corridor_ids))
+        corridors = pd.DataFrame({"corridor_id": ids, "massif_id": 11, "deposit_x": 0.0, "deposit_y": 0.0})
+        return corridors, pd.DataFrame({"acquisition_date": [], "corridor_id": []}, dtype=object)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """The baseline: the highest level that a connected patch of the deposit zone reaches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -108,10 +110,23 @@ def test_anomaly_map_is_the_smoothed_change(samples_of):
     np.testing.assert_array_equal(ChangeThreshold().anomaly_map(samples), smooth(samples.channel("dvv")))
 
 
-def test_fit_learns_nothing_and_the_version_stays(samples_of, small_settings):
+def test_without_positives_to_tune_on_the_untuned_values_stay(negatives_of, small_settings):
+    detector, untuned = ChangeThreshold(), ChangeThreshold()
+    nothing = negatives_of(np.zeros((2, 64, 64)))
+    summary = detector.fit(nothing, nothing, small_settings)
+    assert (summary.version, summary.parameters, summary.history) == (untuned.version, 0, ())
+
+
+def test_tuning_finds_the_size_and_the_polarisation_of_the_deposits(simulated_season, small_settings):
+    # Bright spots of four pixels on negatives: only more than four connected pixels tell them from tongues.
+    samples = simulated_season.samples
+    spotted = {name: patches.copy() for name, patches in samples.backscatter.items()}
+    negatives = samples.current[simulated_season.new == "negative"]
+    spotted["vv_star"][negatives, 30:32, 30:32] += 12
+    spotted["vh_star"] = np.zeros_like(spotted["vv_star"])
+    validation = replace(simulated_season, samples=replace(samples, backscatter=spotted))
     detector = ChangeThreshold()
-    before = detector.version
-    lines = []
-    summary = detector.fit(samples_of(np.zeros((2, 64, 64))), small_settings, lines.append)
-    assert (summary.version, summary.parameters, summary.history) == (before, 0, ())
-    assert len(lines) == 1
+    detector.fit(validation, validation, small_settings)
+    assert detector.polarisation == "vv"
+    assert detector.pixels > 5
+    assert detector.version != ChangeThreshold().version

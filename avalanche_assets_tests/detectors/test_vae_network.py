@@ -4,19 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from avalanche_assets.detectors.base import silent
-from avalanche_assets.detectors.inputs import network_channels, physical_input, scale, unscale
+from avalanche_assets.detectors.inputs import network_channels, network_input, scale, unscale
 from avalanche_assets.detectors.network import VaeNetwork, kl_divergence, reconstruction_error
-from avalanche_assets.detectors.vae_training import network_input, reproducible, train_network
+from avalanche_assets.detectors.training import reproducible
+from avalanche_assets.detectors.vae import Vae
+
+PAPER = network_channels("aspect")
 
 
 def test_the_papers_network_has_12_892_252_parameters():
-    network = VaeNetwork(channels=4, base_channels=64, latent_size=300)
+    network = VaeNetwork(PAPER, base_channels=64, latent_size=300)
     assert sum(parameter.numel() for parameter in network.parameters()) == 12_892_252
 
 
 def test_shapes_of_code_and_reconstruction():
-    network = VaeNetwork(4, 8, 20).eval()
+    network = VaeNetwork(PAPER, 8, 20).eval()
     reconstruction, mean, log_variance = network(torch.zeros(3, 4, 64, 64))
     assert reconstruction.shape == (3, 4, 64, 64)
     assert mean.shape == log_variance.shape == (3, 20, 1, 1)
@@ -25,7 +27,7 @@ def test_shapes_of_code_and_reconstruction():
 
 def test_convolutions_start_kaiming_normal_by_fan_out():
     with reproducible(0, 1):
-        weights = VaeNetwork(4, 16, 50).encoder[2].weight  # 16 -> 32 channels, 4 x 4
+        weights = VaeNetwork(PAPER, 16, 50).encoder[2].weight  # 16 -> 32 channels, 4 x 4
     expected = np.sqrt(2 / (32 * 16))
     # 8,192 draws: the relative standard error of their standard deviation is 0.8 percent.
     assert weights.std().item() == pytest.approx(expected, rel=0.04)
@@ -33,13 +35,13 @@ def test_convolutions_start_kaiming_normal_by_fan_out():
 
 def test_code_is_random_in_training_and_the_mean_in_evaluation():
     images = torch.zeros(2, 4, 64, 64)
-    network = VaeNetwork(4, 8, 20)
+    network = VaeNetwork(PAPER, 8, 20)
     assert not torch.equal(network.train()(images)[0], network(images)[0])
     assert torch.equal(network.eval()(images)[0], network(images)[0])
 
 
 def test_sampled_code_spreads_by_the_square_root_of_the_variance():
-    network = VaeNetwork(4, 4, 500).train()
+    network = VaeNetwork(PAPER, 4, 500).train()
     network.decoder = torch.nn.Identity()  # the reconstruction is then the code itself
     torch.nn.init.zeros_(network.log_variance.weight)
     torch.nn.init.constant_(network.log_variance.bias, np.log(9.0))
@@ -69,22 +71,24 @@ def test_divergence_of_the_standard_normal_is_zero_and_of_a_shift_is_half_its_sq
     assert kl_divergence(zero + 3, zero).item() == pytest.approx(4 * 4.5)
 
 
-def test_training_leaves_the_weights_whose_validation_loss_was_lowest(samples_of, small_settings):
+def test_training_leaves_the_weights_whose_validation_loss_was_lowest(negatives_of, small_settings):
     rng = np.random.default_rng(4)
-    bright, dark = (samples_of(rng.normal(level, 2, (25, 64, 64))) for level in (8, -8))
+    bright, dark = (negatives_of(rng.normal(level, 2, (25, 64, 64))) for level in (8, -8))
     settings = small_settings.model_copy(update={"epochs": 3, "batch_size": 8})
-    with reproducible(7, 1):
-        network = VaeNetwork(4, settings.base_channels, settings.latent_size)
-        best, history = train_network(network, bright, dark, settings, silent)
+    vae = Vae()
+    summary = vae.fit(bright, dark, settings)
     # The better it rebuilds bright patches, the worse dark ones: an earlier epoch than the last is the best.
-    assert best < len(history)
+    assert summary.best_epoch < len(summary.history)
     with torch.inference_mode():
-        images = network_input(dark, np.arange(25), network_channels(settings.angle))
-        reconstruction, mean, log_variance = network(images)
+        (batch,) = dark.stream(PAPER, 25)
+        images = network_input(batch.images, PAPER)
+        reconstruction, mean, log_variance = vae.network(images)
         losses = 0.5 * (images - reconstruction).square().sum(dim=(1, 2, 3))
         losses += settings.kl_weight * kl_divergence(mean, log_variance)
     # Sums of float32 values; the share of the KL term lies far above the tolerance.
-    assert losses.mean().item() == pytest.approx(history[best - 1].validation_loss, rel=1e-5)
+    assert losses.mean().item() == pytest.approx(
+        summary.history[summary.best_epoch - 1].validation_loss, rel=1e-5
+    )
 
 
 def test_channels_are_scaled_by_documented_ranges(samples_of):
@@ -94,7 +98,8 @@ def test_channels_are_scaled_by_documented_ranges(samples_of):
     terrain = {name: np.full((1, 64, 64), value) for name, value in (("slope", 45.0), ("aspect", 270.0))}
     samples = samples_of(patches, previous=[0], terrain=terrain)
     channels = network_channels("aspect")
-    scaled = scale(physical_input(samples, np.array([0]), channels), channels)[0]
+    (batch,) = samples.stream(channels, 1)
+    scaled = scale(batch.images, channels)[0]
     assert channels == ("vv_star", "vv_star_old", "slope", "aspect")
     np.testing.assert_allclose(scaled[:, 9, 9], [-0.5, 0.2, 0.5, 0.5], rtol=1e-6)
     assert scaled[0, 0, 0] == 1.0  # clipped at +15 dB

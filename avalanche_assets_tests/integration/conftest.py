@@ -11,6 +11,7 @@ import pytest
 from avalanche_assets.automation.runner import RunReport, materialise_missing
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue, read_catalogue
 from avalanche_assets.definitions import build_definitions
+from avalanche_assets.detectors.base import RECIPES
 from avalanche_assets.files import sha256
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.settings import Settings, load_settings
@@ -79,7 +80,7 @@ class Deployment:
 
     def stored(self, asset: str, partition: str | None) -> Path:
         """File or folder of a stored partition."""
-        if asset in ("vae", "change_threshold"):
+        if asset in RECIPES:
             return self.layout.model(asset)
         place = getattr(self.layout, asset)
         return place(partition) if partition else place

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 
 from avalanche_assets import cli
+from avalanche_assets.detectors.base import RECIPES
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.tables import ANOMALY_SCORES, EVALUATION, THRESHOLDS, read_table
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.integration
 TRUNCATED, ONE_POLARISATION, WRONG_ORBIT, GOOD = "2018-02-20", "2018-02-26", "2018-03-10", "2018-03-28"
 FIRST_REFERENCE, TEST_DATE, DATE_AFTER = "2017-08-18", "2018-03-10", "2018-03-16"
 GROUND = ("dem", "slope_aspect", "track_geometry", "corridors", "avalanche_events", "terrain_patches")
-LEARNED = ("vae", "thresholds", "evaluation")
+LEARNED = (*RECIPES, "thresholds", "evaluation")
 
 
 def products_of(deployment, day):
@@ -237,7 +238,7 @@ def failures_of_latest_run(deployment):
 
 
 def test_bad_ground_stops_a_first_run_with_one_error(tiny_season, tmp_path):
-    deployment = tiny_season.copy(tmp_path, lambda asset, partition: asset in GROUND or asset == "vae")
+    deployment = tiny_season.copy(tmp_path, lambda asset, partition: asset in GROUND or asset in RECIPES)
     no_events(deployment)
     assert set(deployment.run().failures) == {"prepare_ground"}
 

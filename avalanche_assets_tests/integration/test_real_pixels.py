@@ -56,7 +56,7 @@ def test_graph_without_terrain_runs_to_the_scores(passes):
     assert patches[0].num_rows > 20
     assert all(pc.min(table["valid_fraction"]).as_py() > 0.98 for table in patches)
     scores = read_table(layout.anomaly_scores(LAST), ANOMALY_SCORES).to_pandas()
-    assert set(scores["detector"]) == {"change_threshold"}
+    assert set(scores["detector"]) == {"change_threshold", "local_contrast"}
     assert scores["score"].notna().all()
     first = read_table(layout.anomaly_scores(FIRST), ANOMALY_SCORES).to_pandas()
     assert set(first["reason"]) == {"no previous acquisition"}

@@ -22,7 +22,7 @@ from avalanche_assets.area import area_of_interest
 from avalanche_assets.automation.stages import STAGES
 from avalanche_assets.catalogue.products import open_products
 from avalanche_assets.cli import app
-from avalanche_assets.detectors.base import create_detector
+from avalanche_assets.detectors.base import RECIPES, create_detector
 from avalanche_assets.detectors.drift import long_run_levels
 from avalanche_assets.detectors.evaluation import evaluate, store_background, store_thresholds
 from avalanche_assets.detectors.promotion import compare
@@ -371,7 +371,7 @@ def test_local_scores_rank_true_deposits_above_the_rest(truth, scores):
     seen = scores[scores["observable"]]
     true = [(row.corridor_id, row.day) in fell for row in seen.itertuples()]
     assert 10 < sum(true) < len(true) - 10
-    for name in ("change_threshold", "vae_local"):
+    for name in ("change_threshold", "local_contrast", "vae_local"):
         chosen = (seen["detector"] == name).to_numpy()
         auc = roc_auc_score(np.array(true)[chosen], seen["score"][chosen])
         # Measured over all dates: 0.68 and 0.75, with a standard error of 0.06 on 28 true of 98 corridors and
@@ -621,7 +621,7 @@ def test_missing_date_is_made_alone_and_gives_the_same_bytes(tiny_season, tmp_pa
 
 
 def test_training_again_gives_the_same_model_and_thresholds(tiny_season, tmp_path):
-    learned = ("training_split", "change_threshold", "vae", "thresholds", "evaluation")
+    learned = ("training_split", *RECIPES, "thresholds", "evaluation")
     again = tiny_season.copy(tmp_path, forget=lambda asset, partition: asset in learned)
     assert again.run().failures == {}
     assert again.hashes() == tiny_season.hashes()

@@ -139,7 +139,7 @@ def test_shuffled_batches_hold_every_pair_once_mix_dates_and_repeat_with_the_see
 def test_only_what_is_selected_is_read(world):
     layout, catalogue, days = world
     patches = PatchSet.open(layout, catalogue, days, ["vv_star"])
-    chosen = patches.select((patches.pairs["corridor_id"] >= "00000280").to_numpy() & patches.observable)
+    chosen = patches.subset((patches.pairs["corridor_id"] >= "00000280").to_numpy() & patches.observable)
     rows, images = all_of(chosen, 7, seed=5)
     assert len(rows) == len(chosen) == 20
     full = all_of(patches, 64)[1]
