@@ -29,7 +29,7 @@ from avalanche_assets.tables import (
     write_table,
 )
 
-UNTRAINED = ("change_threshold", "local_contrast")
+UNTRAINED = ("change_threshold", "local_contrast", "dual_contrast")
 """Detectors that another seed does not change."""
 
 Progress = Callable[[str], None]

@@ -52,7 +52,7 @@ def score_table(
     places = corridors.set_index("corridor_id")[["deposit_x", "deposit_y"]]
     for model, folder in folders.items():
         detector = load_detector(model, folder)
-        seen_at = detector.look_at(seen)
+        versions, seen_at = detector.versions, detector.look_at(seen)
         peaks = {
             corridor: _peak(anomaly, grid, *places.loc[corridor])
             for corridor, anomaly in zip(seen.corridor_ids, seen_at.anomaly, strict=True)

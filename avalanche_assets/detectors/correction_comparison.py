@@ -107,7 +107,7 @@ def _scored(
         corridors["massif_id"].reindex(ids).fillna(0).to_numpy(np.int64),
         scores,
         {window: loaded.labels(window).astype(str) for window in LABEL_WINDOWS},
-        dict.fromkeys(scores, detector.version),
+        dict.fromkeys(scores, "as configured"),
     )
     return (
         pairs.normalised({name: Level.of(values) for name, values in scores.items()}) if len(ids) else pairs

@@ -20,7 +20,6 @@ from avalanche_assets.detectors.card import (
     read_card,
     write_card,
 )
-from avalanche_assets.detectors.description import read_description
 from avalanche_assets.detectors.drift import ALARMS, alarm_range, long_run_levels, training_ranges
 from avalanche_assets.detectors.scored import scored_labels
 from avalanche_assets.errors import DetectorError
@@ -72,7 +71,6 @@ def make_card(settings: Settings) -> ModelCard:
     for item in thresholds:
         if (item.label_window, item.operating_point) == chosen and item.threshold is not None:
             ranges[ALARMS] = alarm_range(normalised, name, item.threshold)
-    channels = read_description(folder, model_name(name)).get("channels", ())
     return ModelCard(
         detector=name,
         model_version=detector.version,
@@ -84,7 +82,7 @@ def make_card(settings: Settings) -> ModelCard:
             path.stem: sha256(path)[:16]
             for path in (layout.corridors, layout.training_split, layout.score_background, layout.thresholds)
         },
-        data=DataContract.of(settings, tuple(channels)),
+        data=DataContract.of(settings, detector.channels),
         normalisation=levels[name],
         thresholds=thresholds,
         background=ranges,
