@@ -290,6 +290,16 @@ class DetectionSettings(_Section):
     reviews: Path | None = None
 
 
+class ReportingSettings(_Section):
+    """How bulletins and reports are published.
+
+    The first of the `languages` has the plain file names. `publisher` is the service that signs.
+    """
+
+    languages: tuple[Literal["en", "fr"], ...] = Field(("en", "fr"), min_length=1)
+    publisher: str = ""
+
+
 class Settings(_Section):
     """All settings of one deployment."""
 
@@ -304,6 +314,7 @@ class Settings(_Section):
     backscatter: BackscatterSettings = BackscatterSettings()
     learning: LearningSettings = LearningSettings()
     detection: DetectionSettings = DetectionSettings()
+    reporting: ReportingSettings = ReportingSettings()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
