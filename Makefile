@@ -10,7 +10,7 @@ export DAGSTER_HOME ?= $(CURDIR)/$(DEMO)/dagster_home
 INSTANCE = mkdir -p $$DAGSTER_HOME && cp deploy/local/dagster.yaml $$DAGSTER_HOME/
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench orchestration demo ui test unit lint format real-geometry real-pixels clean
+.PHONY: help install bench orchestration demo ui test ui-test unit messages pictures lint format real-geometry real-pixels clean
 
 help: ## List the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +49,18 @@ test: $(VENV)/.installed-dev ## Lint, types, import rules and every test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+ui-test: $(VENV)/.installed-dev ## The tests in a real browser (Chromium)
+	$(BIN)/pytest avalanche_assets_tests/ui
+
+pictures: $(VENV)/.installed-dev ## The same, and keep the handbook's pictures in docs/pictures
+	AVALANCHE_PICTURES=$(CURDIR)/docs/pictures $(BIN)/pytest avalanche_assets_tests/ui
+
+messages: $(VENV)/.installed-dev ## Collect new texts for translation into avalanche_assets/reporting/locale
+	$(BIN)/pybabel -q extract -F babel.toml -k say -k say_n:1,2 -k marked --no-location --omit-header \
+		-o $(VENV)/messages.pot avalanche_assets
+	$(BIN)/pybabel -q update --init-missing --no-fuzzy-matching --ignore-pot-creation-date --omit-header -l fr -w 110 \
+		-i $(VENV)/messages.pot -o avalanche_assets/reporting/locale/fr.po
 
 unit: $(VENV)/.installed-dev ## The fast tests alone
 	$(BIN)/pytest -m "not integration"

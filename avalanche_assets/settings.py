@@ -337,6 +337,16 @@ class AlertSettings(_Section):
         return self
 
 
+class ReportingSettings(_Section):
+    """How bulletins and reports are published.
+
+    The first of the `languages` has the plain file names. `publisher` is the service that signs.
+    """
+
+    languages: tuple[Literal["en", "fr"], ...] = Field(("en", "fr"), min_length=1)
+    publisher: str = ""
+
+
 class Settings(_Section):
     """All settings of one deployment."""
 
@@ -352,6 +362,7 @@ class Settings(_Section):
     learning: LearningSettings = LearningSettings()
     detection: DetectionSettings = DetectionSettings()
     alert: AlertSettings = AlertSettings()
+    reporting: ReportingSettings = ReportingSettings()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

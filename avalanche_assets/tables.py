@@ -318,6 +318,31 @@ SEASON_SUMMARY = pa.schema(
 )
 """One row a date and massif: the activity of a season."""
 
+SEASON_TRACKS = pa.schema(
+    [
+        column("track_id", pa.string(), "the anomaly over the dates: detection_id of its first detection"),
+        CORRIDOR_ID,
+        column("corridor_name", pa.string(), "name of the corridor"),
+        column("massif_id", pa.int16(), "official number of the massif"),
+        column("massif", pa.string(), "name of the massif"),
+        column("window_start", TIME, "overpass before the first detection; null without one", "UTC"),
+        column("window_end", TIME, "overpass of the first detection", "UTC"),
+        column("first_seen", pa.date32(), "date of the first detection"),
+        column("last_seen", pa.date32(), "date of the latest detection"),
+        column("times_seen", pa.int16(), "dates with a detection"),
+        column("quality", pa.string(), "best quality of its detections"),
+        column("review", pa.string(), "confirmed or added by hand; null without review"),
+        column("longitude", pa.float64(), "of the anomaly or of the deposit point; WGS84", "deg"),
+        column("latitude", pa.float64(), "the same, north", "deg"),
+        column("area_m2", pa.float64(), "largest area of its outlines", "m2"),
+        column("elevation_min_m", pa.float32(), "lowest elevation when it was first seen", "m"),
+        column("elevation_max_m", pa.float32(), "highest elevation when it was first seen", "m"),
+        column("aspect_deg", pa.float32(), "mean downhill direction when it was first seen", "deg"),
+        column("dvv_mean_db", pa.float32(), "mean VV* change when it was first seen", "dB"),
+    ]
+)
+"""One row an anomaly of the season, with the outline of its first detection as geometry."""
+
 
 PARTITION = "acquisition_date"
 

@@ -72,7 +72,7 @@ def score_table(
                     "previous_date": previous.date if previous else None,
                     "gap_days": (current.date - previous.date).days if previous else None,
                     "detector": name,
-                    "detector_version": detector.versions[name],
+                    "detector_version": versions[name],
                     "observable": corridor in scored,
                 }
                 if corridor in scored:

@@ -22,7 +22,9 @@ from avalanche_assets.detection.geopackage import (
 )
 from avalanche_assets.detection.palette import NOT_OBSERVABLE, QUALITY, QUIET
 from avalanche_assets.grid import Grid
+from avalanche_assets.reporting.language import Language
 from avalanche_assets.reporting.style import (
+    ENGLISH,
     INK,
     MUTED,
     PAPER,
@@ -50,6 +52,7 @@ def bulletin_map(
     subtitle: str,
     note: str,
     massifs: gpd.GeoDataFrame | None = None,
+    language: Language = ENGLISH,
 ) -> Figure:
     """Draws one date's detections.
 
@@ -61,6 +64,7 @@ def bulletin_map(
         subtitle: Line below the title, e.g. the counts.
         note: Footer with orbit and date window.
         massifs: Polygons with a column `massif`, drawn as outlines with their names.
+        language: Of the legend.
     """
     heights, small = reduced(elevation, grid, MAP_PX)
     figure, axes = _canvas(grid)
@@ -74,7 +78,7 @@ def bulletin_map(
     _detections(axes, detections)
     map_axes(axes, grid)
     title(axes, heading, subtitle)
-    _legend(figure, detections)
+    _legend(figure, detections, language)
     figure.text(SIDE_IN / figure.get_figwidth(), 0.1 / figure.get_figheight(), note, fontsize=8, color=MUTED)
     return figure
 
@@ -124,15 +128,18 @@ def _massifs(axes: Axes, massifs: gpd.GeoDataFrame, grid: Grid) -> None:
 
 
 def _detections(axes: Axes, detections: gpd.GeoDataFrame) -> None:
-    found = detections[detections["is_detection"].to_numpy(bool) & ~detections.geometry.is_empty]
+    found = detections[detections["is_detection"].to_numpy(bool)]
+    places = gpd.GeoSeries.from_xy(found["longitude"], found["latitude"], crs="EPSG:4326").to_crs(found.crs)
     for quality in ("C", "B", "A"):
         chosen = found[found["quality"] == quality]
         if chosen.empty:
             continue
-        chosen.plot(ax=axes, facecolor=QUALITY[quality], edgecolor=INK, linewidth=0.5, alpha=0.9, zorder=5)
+        outlined = chosen[~chosen.geometry.is_empty]
+        if len(outlined):  # what was added by hand may have no outline
+            outlined.plot(ax=axes, facecolor=QUALITY[quality], edgecolor=INK, lw=0.5, alpha=0.9, zorder=5)
         marker, area = MARKERS[quality]
         for state in ("persisting", "new"):
-            points = chosen[chosen["new_or_persisting"] == state].geometry.centroid
+            points = places[chosen.index[chosen["new_or_persisting"] == state]]
             style = _symbol(quality, state)
             axes.scatter(points.x, points.y, s=area, marker=marker, zorder=6, **style)
 
@@ -143,7 +150,7 @@ def _symbol(quality: str, state: str) -> dict[str, Any]:
     return {"facecolors": PAPER, "edgecolors": QUALITY[quality], "linewidths": 2.2}
 
 
-def _legend(figure: Figure, detections: gpd.GeoDataFrame) -> None:
+def _legend(figure: Figure, detections: gpd.GeoDataFrame, language: Language) -> None:
     found = detections[detections["is_detection"].to_numpy(bool)]
     handles: list[Any] = []
     labels = []
@@ -153,15 +160,21 @@ def _legend(figure: Figure, detections: gpd.GeoDataFrame) -> None:
         ring = Line2D([], [], mfc=PAPER, mec=QUALITY[quality], mew=2.2, **common)
         handles.append((new, ring))
         count = int((found["quality"] == quality).sum())
-        labels.append(f"Quality {quality}, new | persisting ({count})")
+        labels.append(
+            language.say("Quality {quality}, new | persisting ({count})", quality=quality, count=count)
+        )
     status = corridor_status(detections)
-    for name, patch in (
-        (DETECTED_STATUS, Patch(fc="none", ec=INK, lw=1.0)),
-        (QUIET_STATUS, Patch(fc="none", ec=QUIET, lw=1.0)),
-        (NOT_OBSERVABLE_STATUS, Patch(fc=PAPER, ec=NOT_OBSERVABLE, hatch="/////", lw=0.6)),
+    for name, text, patch in (
+        (DETECTED_STATUS, language.say("Corridor with a detection"), Patch(fc="none", ec=INK, lw=1.0)),
+        (QUIET_STATUS, language.say("Corridor seen, nothing detected"), Patch(fc="none", ec=QUIET, lw=1.0)),
+        (
+            NOT_OBSERVABLE_STATUS,
+            language.say("Corridor not observable"),
+            Patch(fc=PAPER, ec=NOT_OBSERVABLE, hatch="/////", lw=0.6),
+        ),
     ):
         handles.append(patch)
-        labels.append(f"Corridor: {name} ({int((status == name).sum()):,})")
+        labels.append(f"{text} ({language.number((status == name).sum())})")
     figure.legend(
         handles=handles,
         labels=labels,

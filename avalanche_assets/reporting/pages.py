@@ -1,14 +1,16 @@
-"""Rendering of self-contained HTML pages: templates with escaping, pictures inline, plain-language dates."""
+"""Rendering of self-contained HTML pages: templates with escaping, pictures inline."""
 
 import base64
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from avalanche_assets.detection.palette import NOT_OBSERVABLE, QUALITY
+from avalanche_assets.detection.palette import NEW, NOT_OBSERVABLE, PERSISTING, QUALITY, QUIET
 from avalanche_assets.files import atomic_path
+from avalanche_assets.reporting.language import Language
+
+COLOURS = {**QUALITY, "hidden": NOT_OBSERVABLE, "quiet": QUIET, "new": NEW, "persisting": PERSISTING}
 
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -19,10 +21,10 @@ _ENVIRONMENT = Environment(
 )
 
 
-def render(template: str, **values: Any) -> str:
-    """Renders one of the package's templates; every value is escaped."""
+def render(template: str, language: Language, **values: Any) -> str:
+    """Renders one of the package's templates in a language; every value is escaped."""
     page = _ENVIRONMENT.get_template(template)
-    return page.render(palette=QUALITY, not_observable=NOT_OBSERVABLE, **values)
+    return page.render(language=language, say=language.say, say_n=language.say_n, colours=COLOURS, **values)
 
 
 def inline(picture: bytes) -> str:
@@ -34,23 +36,3 @@ def write_bytes(target: Path, content: bytes) -> None:
     """Writes `content` to `target` atomically."""
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
-
-
-def long_date(day: date) -> str:
-    """``3 January 2018``."""
-    return f"{day.day} {day:%B %Y}"
-
-
-def instant(moment: datetime) -> str:
-    """``3 January 2018, 05:43 UTC``."""
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
-
-
-def percent(part: int, whole: int) -> str:
-    """A share in whole percent, or a dash of nothing."""
-    return f"{100 * part / whole:.0f} %" if whole else "—"
-
-
-def number(count: int, noun: str) -> str:
-    """``1 corridor``, ``2 corridors``."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

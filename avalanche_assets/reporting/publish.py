@@ -2,17 +2,22 @@
 
 import os
 from datetime import date
+from pathlib import Path
 
+import geopandas as gpd
 import pyarrow.compute as pc
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.errors import TableError
+from avalanche_assets.grid import Grid
 from avalanche_assets.inventory.massifs import read_massifs
 from avalanche_assets.inventory.sources import massifs_file
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.rasters import read_bands, read_grid
-from avalanche_assets.reporting.bulletin import Bulletin, write_bulletin
+from avalanche_assets.reporting.bulletin import Bulletin, BulletinContent, write_bulletin
+from avalanche_assets.reporting.charts import DateActivity
 from avalanche_assets.reporting.season_report import SeasonDate, SeasonReport, write_season_report
+from avalanche_assets.reporting.summary import activity_index, count
 from avalanche_assets.settings import Settings
 from avalanche_assets.tables import CORRIDOR_LABELS, DETECTIONS, EVALUATION, read_geotable, read_table
 
@@ -26,17 +31,36 @@ def publish_bulletin(settings: Settings, catalogue: AcquisitionCatalogue, day: d
     """
     layout = settings.layout
     grid = read_grid(layout.dem)
-    massifs = massifs_file(settings)
-    return write_bulletin(
-        layout.bulletin(day),
-        read_geotable(layout.detections(day), DETECTIONS),
-        read_bands(layout.dem, ["elevation"])["elevation"],
-        grid,
-        catalogue.get(day),
-        catalogue.previous(day),
-        settings,
-        None if massifs is None else read_massifs(massifs, grid.crs, settings.inventory.massif_columns),
+    current, previous = catalogue.get(day), catalogue.previous(day)
+    before = previous is not None and layout.detections(previous.date).exists()
+    folder = layout.bulletin(day)
+    content = BulletinContent(
+        detections=read_geotable(layout.detections(day), DETECTIONS),
+        elevation=read_bands(layout.dem, ["elevation"])["elevation"],
+        grid=grid,
+        current=current,
+        previous=previous,
+        massifs=_massifs(settings, grid),
+        before=read_geotable(layout.detections(previous.date), DETECTIONS) if previous and before else None,
+        season=season_so_far(layout, catalogue, day),
+        table=os.path.relpath(layout.detections(day), folder),
+        previous_folder=os.path.relpath(layout.bulletin(previous.date), folder) if previous else "",
+        season_folder=os.path.relpath(layout.season_report(current.season), folder),
     )
+    return write_bulletin(folder, content, settings)
+
+
+def season_so_far(layout: DataLayout, catalogue: AcquisitionCatalogue, day: date | str) -> list[DateActivity]:
+    """Activity at the dates of the season up to `day` that have detections."""
+    days = catalogue.dates("winter", catalogue.get(day).season)
+    found = []
+    for one in days:
+        if one <= str(day) and layout.detections(one).exists():
+            counts = count(read_geotable(layout.detections(one), DETECTIONS))
+            acquisition, previous = catalogue.get(one), catalogue.previous(one)
+            gap = None if previous is None else (acquisition.date - previous.date).days
+            found.append(DateActivity(acquisition.date, activity_index(counts, gap), counts.new))
+    return found
 
 
 def publish_season_report(settings: Settings, catalogue: AcquisitionCatalogue, season: str) -> SeasonReport:
@@ -56,9 +80,14 @@ def publish_season_report(settings: Settings, catalogue: AcquisitionCatalogue, s
     return write_season_report(layout.season_report(season), season, dates, settings, evaluation)
 
 
+def _massifs(settings: Settings, grid: Grid) -> gpd.GeoDataFrame | None:
+    file: Path | None = massifs_file(settings)
+    return None if file is None else read_massifs(file, grid.crs, settings.inventory.massif_columns)
+
+
 def _season_date(layout: DataLayout, season: str, day: str) -> SeasonDate:
-    page = layout.bulletin(day) / "bulletin.html"
-    link = os.path.relpath(page, layout.season_report(season)) if page.exists() else ""
+    folder = layout.bulletin(day)
+    link = os.path.relpath(folder, layout.season_report(season)) if folder.exists() else ""
     detections = read_geotable(layout.detections(day), DETECTIONS)
     return SeasonDate(date.fromisoformat(day), detections, link, _recorded(layout, day))
 

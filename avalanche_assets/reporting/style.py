@@ -22,6 +22,7 @@ from PIL import Image
 
 from avalanche_assets.catalogue.acquisitions import Acquisition
 from avalanche_assets.grid import Grid
+from avalanche_assets.reporting.language import Language, marked
 
 Floats = NDArray[np.floating]
 
@@ -32,7 +33,8 @@ BLUE, ORANGE, VERMILION = "#0072b2", "#e69f00", "#d55e00"
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"
 """Both colour maps stay readable with every common colour deficiency."""
 
-SIMULATED_MARK = "SIMULATED DATA"
+SIMULATED_MARK = marked("SIMULATED DATA")
+ENGLISH = Language("en")
 
 
 def new_figure(width_in: float, height_in: float, rows: int = 1, cols: int = 1) -> tuple[Figure, list[Axes]]:
@@ -71,18 +73,23 @@ def footer_text(
     previous: Acquisition | None = None,
     *,
     simulated: bool = False,
+    language: Language = ENGLISH,
 ) -> str:
     """The line for `footer`: orbit, date window in UTC, and whether the data are simulated."""
-    parts = [f"Sentinel-1 orbit {relative_orbit} {direction.lower()}"]
-    if current and previous:
-        days = (current.date - previous.date).days
-        parts.append(
-            f"{previous.overpass:%d %b %Y %H:%M} to {current.overpass:%d %b %Y %H:%M} UTC ({days} days)"
+    directions = {"DESCENDING": language.say("descending"), "ASCENDING": language.say("ascending")}
+    parts = [
+        language.say(
+            "Sentinel-1 orbit {orbit}, {direction}", orbit=relative_orbit, direction=directions[direction]
         )
+    ]
+    if current and previous:
+        days = language.say_n("{n} day", "{n} days", (current.date - previous.date).days)
+        window = language.instant(previous.overpass), language.instant(current.overpass)
+        parts.append(language.say("{start} to {end} ({days})", start=window[0], end=window[1], days=days))
     elif current:
-        parts.append(f"{current.overpass:%d %b %Y %H:%M} UTC")
+        parts.append(language.instant(current.overpass))
     if simulated:
-        parts.append(SIMULATED_MARK)
+        parts.append(language.say(SIMULATED_MARK))
     return "  ·  ".join(parts)
 
 

@@ -109,7 +109,7 @@ def test_reduction_averages_blocks_and_ignores_missing_values():
 
 def test_footer_names_orbit_window_gap_and_simulation():
     text = footer_text(139, "DESCENDING", acquisition(SECOND), acquisition(FIRST), simulated=True)
-    for part in ("orbit 139 descending", "28 Dec 2017 05:43", "03 Jan 2018", "6 days", "SIMULATED"):
+    for part in ("orbit 139, descending", "28 December 2017, 05:43", "3 January 2018", "6 days", "SIMULATED"):
         assert part in text
     assert "SIMULATED" not in footer_text(139, "DESCENDING", acquisition(SECOND))
 
@@ -123,7 +123,7 @@ def test_bulletin_map_legend_counts_quality_and_status(world):
         "subtitle",
         "note",
         "Quality A, new | persisting (2)",
-        "no detection (9)",
+        "nothing detected (9)",
         "not observable (1)",
     ):
         assert part in shown

@@ -5,8 +5,7 @@ from types import SimpleNamespace
 
 import dagster as dg
 import pytest
-from headless_browser import chromium, open_browser
-from make_pictures import show_lineage, show_partition_picture
+from browser import keep_picture, open_page
 from running_dagster import dagster_webserver, local_home
 
 from avalanche_assets.definitions import build_definitions
@@ -16,15 +15,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def browser():
-    executable = chromium()
-    if executable is None:
-        pytest.skip("Chromium is not installed")
-    return executable
-
-
-@pytest.fixture(scope="module")
-def season(browser, tmp_path_factory):
+def season(tmp_path_factory):
     """An instance on which the first date of a simulated season is materialised up to sigma0."""
     settings = simulate_season(tmp_path_factory.mktemp("season"), "tiny", progress=lambda line: None)
     home = local_home(tmp_path_factory.mktemp("dagster_home"))
@@ -43,28 +34,32 @@ def ui(season, tmp_path_factory):
         yield client
 
 
-@pytest.fixture
-def page(browser):
-    with open_browser(browser, 2000, 1150) as tab:
-        yield tab
-
-
-def test_lineage_page_shows_every_asset_and_every_group(page, ui, season):
+def test_lineage_page_shows_every_asset_and_every_group(ui, season):
     specs = build_definitions(season.settings).resolve_all_asset_specs()
-    show_lineage(page, ui.url)
-    lines = page.evaluate("document.body.innerText").splitlines()
+    kept = {
+        "dagster_nav_collapsed": "true",
+        "asset_graph_direction": '"vertical"',
+        "asset_node_facets": "[]",
+    }
+    with open_page(2000, 1150, **kept) as page:
+        page.goto(f"{ui.url}/assets/season_report?view=lineage&lineageScope=upstream&lineageDepth=15")
+        page.get_by_text("s1_products").first.wait_for()
+        lines = page.locator("body").inner_text().splitlines()
+        keep_picture(page, "lineage")
     shown = [line.replace("…", "*") for line in lines if line.strip("…")]  # long names are cut in the middle
     names = {spec.key.to_user_string() for spec in specs} | {spec.group_name for spec in specs}
     assert [name for name in sorted(names) if not any(fnmatchcase(name, line) for line in shown)] == []
 
 
-def test_partition_page_shows_the_picture_of_sigma0(page, ui, season):
-    show_partition_picture(page, ui.url, f"/assets/sigma0?view=partitions&partition={season.day}")
-    text = page.evaluate("document.body.innerText")
+def test_partition_page_shows_the_picture_of_sigma0(ui, season):
+    with open_page(1300, 960, dagster_nav_collapsed="true") as page:
+        page.goto(f"{ui.url}/assets/sigma0?view=partitions&partition={season.day}")
+        page.get_by_text("[Show Markdown]").first.click()
+        picture = page.locator("img[src^='data:image/png']").first
+        picture.wait_for()
+        size = picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+        text = page.locator("body").inner_text()
+        keep_picture(page, "sigma0_in_ui")
     assert "Materialized" in text
     assert "median VV (dB)" in text
-    width, height = page.evaluate(
-        "(i => [i.naturalWidth, i.naturalHeight])([...document.querySelectorAll('img')]"
-        ".find(i => i.src.startsWith('data:image/png')))"
-    )
-    assert min(width, height) > 200
+    assert min(size) > 200
