@@ -124,6 +124,7 @@ def reviews(
         typer.echo(line)
 
 
+@app.command()
 def doctor(
     settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
 ) -> None:
