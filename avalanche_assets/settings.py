@@ -266,6 +266,11 @@ ModelName = Literal[
 ]
 
 
+VariantName = Literal["vae_kl", "vae_elbo", "vae_local"]
+VARIANTS: dict[str, ModelName] = {"vae_kl": "vae", "vae_elbo": "vae", "vae_local": "vae"}
+"""Further scores, and the model that gives them."""
+
+
 class LearningSettings(_Section):
     """Split, training and thresholds; defaults of the VAE are the paper's and Lu & Xu's.
 
@@ -302,7 +307,7 @@ class DetectionSettings(_Section):
     `false_alarm_rate`.
     """
 
-    detector: ModelName | Literal["vae_kl", "vae_elbo", "vae_local"] = "vae_local"
+    detector: ModelName | VariantName = "vae_local"
     label_window: Literal["new", "recent"] = "new"
     operating_point: Literal["balanced", "mapping", "screening", "budget"] = "budget"
     false_alarm_rate: float = Field(0.05, gt=0, lt=1)
@@ -371,6 +376,12 @@ class Settings(_Section):
         has_events = self.inventory.events is not None or self.inventory.source == "wfs"
         if self.terrain is not None and not has_events:
             raise ValueError("inventory.events is missing: thresholds are chosen on reported avalanches")
+        used = VARIANTS.get(self.detection.detector, self.detection.detector)
+        if self.terrain is not None and used not in self.learning.detectors:
+            raise ValueError(
+                f"learning.detectors lacks {used}, which detection.detector = {self.detection.detector!r} "
+                "needs: add it, or choose another detector"
+            )
         return self
 
     @property

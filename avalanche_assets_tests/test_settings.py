@@ -57,6 +57,7 @@ def test_defaults_are_those_of_the_design_and_the_paper(tmp_path):
         (MINIMAL.replace('data_root = "data"', ""), "data_root"),
         (MINIMAL + "[grid]\nresolution_m = 15\n", r"grid\.resolution_m"),
         (MINIMAL + "[track]\nrelative_orbit = 176\n", r"track\.relative_orbit"),
+        (MINIMAL + '[learning]\ndetectors = ["vea"]\n', r"learning\.detectors\.0"),
         (MINIMAL + "[learning]\nlatent = 3\n", r"learning\.latent"),
         (MINIMAL + EVENTS + TERRAIN.replace("EGM2008", "NGF"), r"terrain\.vertical_datum"),
         (MINIMAL + "[detection]\nfalse_alarm_rate = 1.0\n", r"detection\.false_alarm_rate"),
@@ -75,6 +76,12 @@ def test_defaults_are_those_of_the_design_and_the_paper(tmp_path):
 )
 def test_wrong_settings_name_file_and_field(text, field, tmp_path):
     with pytest.raises(SettingsError, match=rf"avalanche\.toml: {field}"):
+        load_settings(write(tmp_path, text))
+
+
+def test_detector_of_detections_has_to_be_trained(tmp_path):
+    text = MINIMAL + EVENTS + TERRAIN + '[learning]\ndetectors = ["random_forest"]\n'
+    with pytest.raises(SettingsError, match=r"learning\.detectors lacks \w+, which detection\.detector"):
         load_settings(write(tmp_path, text))
 
 

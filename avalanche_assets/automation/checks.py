@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from avalanche_assets.automation.due import OBSERVED, date_chains, due
-from avalanche_assets.automation.new_dates import latest_events, when
+from avalanche_assets.automation.made import latest_events, when
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.resources.pipeline import Pipeline
 
@@ -190,6 +190,9 @@ DATE_CHECKS = (
     ),
 )
 
+GUARDS = [dg.AssetCheckKey(dg.AssetKey(one.asset), one.name) for one in DATE_CHECKS]
+"""Checks that may block a date."""
+
 
 def date_checks(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetChecksDefinition]:
     """The checks of dates whose assets a deployment has."""
@@ -263,7 +266,7 @@ def late_dates(
     days = set(partitions.winter_dates.get_partition_keys())
     season = partitions.catalogue.get(max(days)).season if days else ""
     chains = [chain for chain in date_chains(specs, partitions, season) if chain.partition in days]
-    made = latest_events(instance, chains)
+    made = latest_events(instance, chains, GUARDS)
     late: dict[str, tuple[str, ...]] = {}
     for chain in chains:
         found = due(chain, made)

@@ -5,14 +5,16 @@ run for the first of them, all steps together; then the next. A date that fails 
 or something changes it, and holds up no other. Older seasons are never touched: they are a person's backfill.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 
 import dagster as dg
 
+from avalanche_assets.automation.checks import GUARDS
 from avalanche_assets.automation.due import OBSERVED, Chain, Item, date_chains, due, season_chain
 from avalanche_assets.automation.failures import PARTITION
+from avalanche_assets.automation.made import latest_events, when
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.catalogue.acquisitions import season_of
 
@@ -75,7 +77,7 @@ def next_run(
     busy = {run.tags.get(PARTITION) for run in unfinished}
     if any(run.tags.items() >= AUTOMATIC.items() for run in unfinished):
         return dg.SkipReason("at work on a date; the next one follows")
-    made = latest_events(instance, chains)
+    made = latest_events(instance, chains, GUARDS)
     told: list[str] = []
     waiting: dict[Item, list[str]] = {}
     for chain in chains:
@@ -97,26 +99,6 @@ def next_run(
     return dg.SkipReason("; ".join([f"nothing new in {season}", *told]))
 
 
-def latest_events(instance: dg.DagsterInstance, chains: Iterable[Chain]) -> dict[Item, int]:
-    """The number of the latest event of everything that the chains name and that exists."""
-    items = {item for chain in chains for item in chain.items}
-    items |= {item for chain in chains for step in chain.steps for item in step.fixed}
-    made: dict[Item, int] = {}
-    for name in {name for name, _ in items}:
-        key = dg.AssetKey(name)
-        if (name, None) in items:
-            event = instance.get_latest_materialization_event(key)
-            made |= {(name, None): 1} if event is not None else {}
-            continue
-        kind = dg.DagsterEventType.ASSET_OBSERVATION if key == OBSERVED else _MADE
-        by_partition = instance.get_latest_storage_id_by_partition(key, kind)
-        made |= {(name, partition): number for partition, number in by_partition.items()}
-    return made
-
-
-_MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
-
-
 def failed_since_it_changed(
     instance: dg.DagsterInstance, chain: Chain, made: Mapping[Item, int]
 ) -> str | None:
@@ -129,15 +111,6 @@ def failed_since_it_changed(
     newest = max(chain.items & made.keys(), key=lambda item: made[item], default=None)
     changed = newest is not None and when(instance, newest) > ended
     return None if changed else records[0].dagster_run.run_id
-
-
-def when(instance: dg.DagsterInstance, item: Item) -> float:
-    """When an item was made or observed last."""
-    name, partition = item
-    key = dg.AssetKey(name)
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
-    fetch = instance.fetch_observations if key == OBSERVED else instance.fetch_materializations
-    return fetch(wanted, limit=1).records[0].timestamp
 
 
 def _span(partitions: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ from avalanche_assets.detectors.description import (
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.patches.batches import PatchBatch, PatchSource
 from avalanche_assets.patches.samples import PatchSamples
-from avalanche_assets.settings import LearningSettings
+from avalanche_assets.settings import VARIANTS, LearningSettings
 from avalanche_assets.tables import PATCH_SIZE
 
 Progress = Callable[[str], None]
@@ -269,8 +269,6 @@ RECIPES = {
     "conditional_vae": Recipe("conditional_vae", "ConditionalVae", "negatives"),
 }
 """Every model, in the order of the evaluation table."""
-VARIANTS = {"vae_kl": "vae", "vae_elbo": "vae", "vae_local": "vae"}
-"""Further scores, and the model that gives them."""
 DETECTOR_NAMES = (*RECIPES, *VARIANTS)
 
 

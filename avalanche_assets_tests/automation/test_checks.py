@@ -10,6 +10,7 @@ from automation.operations_desk import OperationsDesk, acquisition
 from avalanche_assets.automation.checks import (
     DATE_CHECKS,
     GRACE,
+    GUARDS,
     calibration_plausible,
     corridors_covered,
     date_checks,
@@ -19,6 +20,8 @@ from avalanche_assets.automation.checks import (
     previous_date_processed,
     slices_complete,
 )
+from avalanche_assets.automation.due import Chain, Item, Step
+from avalanche_assets.automation.made import latest_events
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.resources.pipeline import Pipeline
@@ -141,7 +144,8 @@ def test_a_blocking_check_stops_its_date_and_no_other(tmp_path):
 
     checks = date_checks([dg.AssetSpec("sigma0", partitions_def=partitions)])
     settings_file = tmp_path / "none.toml"
-    done = {}
+    done: dict[str, set[str]] = {}
+    known: dict[str, set[Item]] = {}
     for day in medians:
         with dg.DagsterInstance.ephemeral() as instance:
             result = dg.materialize(
@@ -152,10 +156,12 @@ def test_a_blocking_check_stops_its_date_and_no_other(tmp_path):
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
             )
-            done[day] = bool(result.get_asset_materialization_events()) and "bulletin" in {
-                event.asset_key.to_user_string() for event in result.get_asset_materialization_events()
-            }
-    assert done == {DAY: False, "2018-01-15": True}
+            materialised = result.get_asset_materialization_events()
+            done[day] = {event.asset_key.to_user_string() for event in materialised}
+            known[day] = set(latest_events(instance, [Chain(day, (Step("sigma0"),))], GUARDS))
+    assert done == {DAY: {"sigma0"}, "2018-01-15": {"sigma0", "bulletin"}}
+    # What was refused does not count as made.
+    assert known == {DAY: set(), "2018-01-15": {("sigma0", "2018-01-15")}}
 
 
 def test_checks_have_names_of_their_own_and_assets_that_exist(tmp_path):

@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 from automation.operations_desk import OperationsDesk, acquisition
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.test_utils import create_run_for_test
 
 from avalanche_assets.automation.new_dates import AUTOMATIC
@@ -119,6 +122,30 @@ def test_a_failed_date_that_is_mended_by_hand_goes_on_from_there(desk, chain):
     done = desk.work()
     assert done[0] == ("2018-01-09", chain[3:])
     assert done[1:] == [("2018-01-21", chain[chain.index("anomaly_scores") :]), SEASON]
+
+
+def test_what_a_blocking_check_refused_is_made_again_before_anything_is_made_from_it(settled, chain):
+    """Otherwise a change elsewhere would lead the date round the check that has stopped it."""
+    event = settled.instance.get_latest_materialization_event(dg.AssetKey("sigma0"))
+    settled.make("sigma0", "2018-01-21")
+    (record,) = settled.instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey("sigma0"), asset_partitions=["2018-01-21"]), limit=1
+    ).records
+    looked_at = AssetCheckEvaluationTargetMaterializationData(
+        storage_id=record.storage_id, run_id=event.run_id, timestamp=record.timestamp
+    )
+    settled.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("sigma0"),
+            check_name="calibration_plausible",
+            passed=False,
+            metadata={},
+            target_materialization_data=looked_at,
+            partition="2018-01-21",
+        )
+    )
+    after = tuple(name for name in chain[chain.index("sigma0") :] if name != "corridor_labels")
+    assert settled.work()[0] == ("2018-01-21", after)
 
 
 def test_a_failed_date_is_tried_again_when_its_products_change(desk, chain):
