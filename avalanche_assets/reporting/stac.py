@@ -148,7 +148,7 @@ def _footprint(grid: Grid) -> shapely.Polygon:
 
 
 def _write_collection(folder: Path, settings: Settings) -> None:
-    with FileLock(folder / f".{COLLECTION}.lock"):
+    with FileLock(folder / "collection.lock"):
         items = [
             (path.relative_to(folder), json.loads(path.read_text("utf-8")))
             for path in sorted(folder.glob(f"*/{ITEM}"))

@@ -104,8 +104,9 @@ class Deployment:
             if forget(asset, partition):
                 path = copied.stored(asset, partition)
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-                if asset == "corridor_patches" and partition:
-                    copied.layout.scene_levels(partition).unlink()  # its second file
+                second = {"corridor_patches": "scene_levels", "detections": "residuals"}.get(asset)
+                if second and partition:
+                    getattr(copied.layout, second)(partition).unlink()
             else:
                 where = {"dagster/uri": str(copied.stored(asset, partition))}
                 event = dg.AssetMaterialization(dg.AssetKey(asset), metadata=where, partition=partition)

@@ -117,8 +117,13 @@ def test_bad_date_leaves_nothing_and_stops_no_other(arrivals):
 
 def test_bad_date_changes_no_finished_partition(arrivals):
     after = arrivals.deployment.hashes()
-    # The season report is made anew: a date has joined. The catalogue has the sizes of the changed products.
-    renewed = ("detection/season_report", "acquisition/acquisition_catalogue.csv")
+    # Season report and STAC collection are made anew: a date has joined. The catalogue has the sizes of the
+    # changed products.
+    renewed = (
+        "detection/season_report",
+        "detection/bulletin/collection.json",
+        "acquisition/acquisition_catalogue.csv",
+    )
     assert unchanged({k: v for k, v in arrivals.before.items() if not k.startswith(renewed)}, after)
     assert arrivals.known <= arrivals.deployment.materialised()
 
