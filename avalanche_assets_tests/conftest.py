@@ -22,6 +22,7 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items):
     """In parallel runs a folder's tests share one process: fixtures in it take minutes to make."""
     for item in items:
