@@ -22,8 +22,6 @@ def real_data() -> Path:
     return folder
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """In parallel runs a folder's tests share one process: fixtures in it take minutes to make."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+    item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
