@@ -48,7 +48,7 @@ test: $(VENV)/.installed-dev ## Lint, types, import rules and every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 ui-test: $(VENV)/.installed-dev ## The tests in a real browser (Chromium)
 	$(BIN)/pytest avalanche_assets_tests/ui

@@ -20,8 +20,3 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set AVALANCHE_TEST_DATA to the folder that holds it")
     return folder
-
-
-def pytest_itemcollected(item):
-    """In parallel runs a folder's tests share one process: fixtures in it take minutes to make."""
-    item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
