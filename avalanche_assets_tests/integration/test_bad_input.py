@@ -14,10 +14,8 @@ from avalanche_assets.detectors.base import RECIPES
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.tables import (
     ANOMALY_SCORES,
-    DETECTIONS,
     EVALUATION,
     THRESHOLDS,
-    read_geotable,
     read_table,
 )
 
@@ -168,10 +166,10 @@ def test_season_is_learned_without_its_damaged_dates(first_run, tiny_season):
     assert metadata_of(first_run.deployment, "track_geometry")["orbit of"].value == "2017-08-24"
 
 
-def test_date_after_a_damaged_one_is_published_and_says_what_it_lacks(first_run):
+def test_date_after_a_damaged_one_is_not_observable_and_says_what_it_lacks(first_run):
     deployment = first_run.deployment
-    table = read_geotable(deployment.layout.detections(DATE_AFTER), DETECTIONS)
-    assert not table["observable"].any()
+    table = read_table(deployment.layout.anomaly_scores(DATE_AFTER), ANOMALY_SCORES)
+    assert not any(table["observable"].to_pylist())
     key = dg.AssetCheckKey(dg.AssetKey("anomaly_scores"), "previous_date_processed")
     record = deployment.instance.event_log_storage.get_asset_check_execution_history(key, limit=20)
     told = [one.event.dagster_event.asset_check_evaluation_data for one in record]
