@@ -20,6 +20,7 @@ from avalanche_assets.assets.patches import (
     corridor_patches_asset,
     terrain_patches_asset,
 )
+from avalanche_assets.assets.schema_checks import schema_checks
 from avalanche_assets.assets.terrain import terrain_assets, track_geometry_asset
 from avalanche_assets.automation.acquiring import acquisition_jobs, watch_source
 from avalanche_assets.automation.partitions import Partitions
@@ -90,7 +91,7 @@ def build_definitions(settings_file: Path, webserver: str = "") -> dg.Definition
     jobs = [*stage_jobs(names), *acquisition_jobs(names, settings.learning.season)]
     return dg.Definitions(
         assets=assets,
-        asset_checks=[precise_orbits_check()] if "orbit_files" in names else [],
+        asset_checks=[*([precise_orbits_check()] if "orbit_files" in names else []), *schema_checks(names)],
         jobs=jobs,
         schedules=[watch_source(jobs[0], running=settings.source.remote)],
         resources={

@@ -143,22 +143,31 @@ def read_bands(
 
 
 @contextmanager
-def band_reader(path: Path, name: str) -> Iterator[Callable[[Window], Floats]]:
-    """Opens a band to read windows of it, as `read_bands` would, one after the other.
+def bands_reader(
+    path: Path, names: Iterable[str] | None = None
+) -> Iterator[Callable[[Window], dict[str, Floats]]]:
+    """Opens a raster once to read windows of its bands, as `read_bands` would, one after the other.
 
     Raises:
         TableError: As `read_bands`.
     """
     with _opened(path) as dataset:
-        band = _bands_of(dataset, path, [name])[name]
+        bands = _bands_of(dataset, path, names)
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(path) as dataset:
 
-        def read(window: Window) -> Floats:
+        def read(window: Window) -> dict[str, Floats]:
             area = RasterWindow(window.col, window.row, window.width, window.height)
             with _named(path):
-                return np.asarray(dataset.read(band, window=area))
+                return {name: dataset.read(band, window=area) for name, band in bands.items()}
 
         yield read
+
+
+@contextmanager
+def band_reader(path: Path, name: str) -> Iterator[Callable[[Window], Floats]]:
+    """As `bands_reader`, of one band alone."""
+    with bands_reader(path, [name]) as read:
+        yield lambda window: read(window)[name]
 
 
 def read_squares(path: Path, name: str, squares: NDArray[np.bool_], size: int) -> Floats:

@@ -268,12 +268,17 @@ def _code_version() -> str:
         return "unknown"
 
 
+def _writer(found: pa.Schema) -> str:
+    """Which version of the code wrote a table with this schema."""
+    stored = (found.metadata or {}).get(CODE_VERSION)
+    return f"version {stored.decode()}" if stored else "a version before 0.1.0 that left no name"
+
+
 def _origin(found: pa.Schema) -> str:
     """Who wrote a stored table, where its schema differs from what this code expects."""
-    stored = (found.metadata or {}).get(CODE_VERSION)
-    writer = f"version {stored.decode()}" if stored else "a version before 0.1.0 that left no name"
     return (
-        f"; written by {writer} of the code, this is {_code_version()}; materialise the asset that writes it"
+        f"; written by {_writer(found)} of the code, this is {_code_version()}; materialise the asset that "
+        "writes it"
     )
 
 
@@ -370,6 +375,33 @@ def open_table(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
         ) from error
 
 
+def require_schema(path: Path, schema: pa.Schema, *, has_shapes: bool = False) -> str:
+    """Which version of the code wrote a stored table, of which only the footer is read.
+
+    Args:
+        path: The table.
+        schema: What it has to follow.
+        has_shapes: Whether it may hold geometry columns besides.
+
+    Raises:
+        TableError: It is missing or damaged, or does not follow the schema.
+    """
+    found = _stored_schema(path)
+    _check(found, _stored(schema, path), path, extra=has_shapes, stored=True)
+    return _writer(found)
+
+
+def _stored_schema(path: Path) -> pa.Schema:
+    if not path.exists():
+        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(
+            f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
+        ) from error
+
+
 def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> None:
     """Writes a GeoDataFrame as GeoParquet 1.1, its plain columns under `schema`, atomically.
 
@@ -408,11 +440,9 @@ def read_geotable(path: Path, schema: pa.Schema) -> gpd.GeoDataFrame:
     Raises:
         TableError: The file is missing, damaged or does not follow the schema.
     """
-    if not path.exists():
-        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
+    require_schema(path, schema, has_shapes=True)
     stored = _stored(schema, path)
     try:
-        _check(pq.read_schema(path), stored, path, extra=True, stored=True)
         # Not by its path: the date in the folder's name would come back as a text column.
         with path.open("rb") as file:
             frame = gpd.read_parquet(file)

@@ -20,7 +20,7 @@ from avalanche_assets.grid import Grid
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.patches.cutting import cut_corridor_patches
 from avalanche_assets.patches.patch_set import PatchSet
-from avalanche_assets.rasters import read_bands, read_grid, write_cog
+from avalanche_assets.rasters import bands_reader, read_grid, write_cog
 from avalanche_assets.tables import CORRIDOR_PATCHES, SCENE_LEVELS, TERRAIN_PATCHES, write_table
 from benchmarks.scene import Scene
 
@@ -66,6 +66,8 @@ def cut_date(scene: Scene) -> Work:
     layout, star = DataLayout(_folder(scene)), _star(scene)
     corridors = _corridors()
 
+    _store_date(DataLayout(_folder(scene) / "warm"), star, _relief(scene), corridors[:1], DAYS[0])
+
     def work() -> int:
         _store_date(layout, star, _relief(scene), corridors, DAYS[0])
         return CORRIDORS
@@ -102,7 +104,7 @@ def stream_zarr(scene: Scene) -> Work:
 
     path = _folder(scene) / "patches.zarr"
     if not path.exists():
-        zarr.save_array(str(path), _finished(), chunks=(256, 1, 64, 64))
+        zarr.create_array(store=str(path), data=_finished(), chunks=(256, 1, 64, 64))
     stored = zarr.open_array(str(path), mode="r")
 
     def work() -> int:
@@ -165,11 +167,13 @@ def _corridors() -> gpd.GeoDataFrame:
 
 
 def _store_date(layout: DataLayout, star: Path, relief: Path, corridors: gpd.GeoDataFrame, day: date) -> None:
-    def read(window):
-        bands = {**read_bands(star, None, window), **read_bands(relief, None, window)}
-        return {**bands, "visible": np.ones((window.height, window.width), bool)}
+    with bands_reader(star) as read_star, bands_reader(relief) as read_relief:
 
-    table, levels = cut_corridor_patches(corridors, read_grid(star), day, read, -3.0)
+        def read(window):
+            visible = np.ones((window.height, window.width), bool)
+            return {**read_star(window), **read_relief(window), "visible": visible}
+
+        table, levels = cut_corridor_patches(corridors, read_grid(star), day, read, -3.0)
     write_table(layout.scene_levels(day), levels.to_table(day), SCENE_LEVELS)
     write_table(layout.corridor_patches(day), table, CORRIDOR_PATCHES)
 

@@ -1,5 +1,7 @@
 """Patches: terrain once per corridor, VV*/VH* and labels per date."""
 
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -98,6 +100,31 @@ def _visible(pipeline: Pipeline, window: Window, track_geometry: dg.AssetsDefini
     return unobstructed(read_bands(pipeline.layout.track_geometry, ["visibility"], window)["visibility"])
 
 
+def _star_and_terrain(
+    pipeline: Pipeline, star: Path, track_geometry: dg.AssetsDefinition | None, opened: ExitStack
+) -> Any:
+    """Reads windows of a date's VV* and VH* with what is visible there and how high it lies."""
+    import numpy as np
+
+    from avalanche_assets.rasters import bands_reader
+    from avalanche_assets.sentinel1.visibility import unobstructed
+
+    layout, has_terrain = pipeline.layout, pipeline.settings.terrain is not None
+    read_star = opened.enter_context(bands_reader(star, ["vv_star", "vh_star"]))
+    read_height = has_terrain and opened.enter_context(bands_reader(layout.dem, ["elevation"]))
+    read_flags = track_geometry and opened.enter_context(bands_reader(layout.track_geometry, ["visibility"]))
+
+    def read(window: Window) -> dict[str, Any]:
+        shape = window.height, window.width
+        return {
+            **read_star(window),
+            **(read_height(window) if read_height else {"elevation": np.full(shape, np.nan, np.float32)}),
+            "visible": unobstructed(read_flags(window)["visibility"]) if read_flags else np.ones(shape, bool),
+        }
+
+    return read
+
+
 def _looks(pipeline: Pipeline, corridors: Any, crs: str) -> Any:
     """Directions of look at the deposit points, from the orbit that the track geometry was computed with."""
     from avalanche_assets.rasters import read_tags
@@ -136,31 +163,24 @@ def corridor_patches_asset(
 
         The previous acquisition's patches are read from its own partition, never stored twice.
         """
-        import numpy as np
         import pyarrow.compute as pc
 
         from avalanche_assets.patches.cutting import cut_corridor_patches
-        from avalanche_assets.rasters import read_bands, read_grid
+        from avalanche_assets.rasters import read_grid
         from avalanche_assets.reporting.learning_figures import patch_sheet
         from avalanche_assets.reporting.style import png
 
         day, layout, settings = context.partition_key, pipeline.layout, pipeline.settings
         star, current = layout.vv_vh_star(day), pipeline.catalogue.get(day).date
 
-        def read(window: Window) -> dict[str, Any]:
-            bands: dict[str, Any] = {**read_bands(star, ["vv_star", "vh_star"], window)}
-            bands["visible"] = _visible(pipeline, window, track_geometry)
-            if settings.terrain is None:
-                return {**bands, "elevation": np.full(bands["visible"].shape, np.nan, np.float32)}
-            return {**bands, **read_bands(layout.dem, ["elevation"], window)}
-
-        table, levels = cut_corridor_patches(
-            read_geotable(layout.corridors, CORRIDORS),
-            read_grid(star),
-            current,
-            read,
-            settings.backscatter.wet_snow_db,
-        )
+        with ExitStack() as opened:
+            table, levels = cut_corridor_patches(
+                read_geotable(layout.corridors, CORRIDORS),
+                read_grid(star),
+                current,
+                _star_and_terrain(pipeline, star, track_geometry, opened),
+                settings.backscatter.wet_snow_db,
+            )
         path = layout.corridor_patches(day)
         write_table(layout.scene_levels(day), levels.to_table(current), SCENE_LEVELS)
         write_table(path, table, CORRIDOR_PATCHES)

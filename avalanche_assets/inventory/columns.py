@@ -9,19 +9,20 @@ import pandas as pd
 from avalanche_assets.errors import InventoryError
 
 CORRIDOR_NAMES: Mapping[str, tuple[str, ...]] = {
-    "corridor_id": ("corridor_id",),
-    "insee": ("insee", "insee_de_la_commune", "code_insee", "insee_com"),
-    "site": ("site_number", "site", "numero_du_site", "numero_site", "num_site"),
+    "corridor_id": ("corridor_id", "corridor_i"),
+    "insee": ("insee", "insee_de_la_commune", "insee_de_l", "code_insee", "insee_com"),
+    "site": ("site_number", "site_numbe", "site", "numero_du_site", "numero_du", "numero_site", "num_site"),
 }
-"""Headers, as `plain` writes them, of the columns that make a corridor id."""
+"""Headers, as `plain` writes them, of the columns that make a corridor id. Shapefiles cut them to
+ten signs."""
 CORRIDOR_REQUIRED = (("corridor_id", "insee"), ("corridor_id", "site"))
 """Of each group one column must be there."""
 
 
 def plain(header: str) -> str:
     """A header in lower case without accents, runs of other signs as one underscore."""
-    ascii_only = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "_", ascii_only.lower()).strip("_")
+    bare = "".join(sign for sign in unicodedata.normalize("NFKD", header) if not unicodedata.combining(sign))
+    return re.sub(r"[^a-z0-9]+", "_", bare.lower()).strip("_")
 
 
 def find_columns(

@@ -48,8 +48,11 @@ NAMES = {
     "observed": ("observed",),
     "code": ("code",),
 }
+COMPOSED_ID = r"(?:\d{5}|2[AB]\d{3})\d{3}"
+"""INSEE code and site number; Corsica's codes hold a letter."""
 POINT_RADIUS_M = 300.0
 """Radius of the circle a point becomes: its area is about the median corridor's (26 ha)."""
+POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 MIN_KNOWN_SHARE = 0.9
 """A corridor with less of its area on the elevation model has no trustworthy lowest part."""
 
@@ -91,8 +94,8 @@ def read_corridors(
 
     Returns:
         A frame in order of corridor id with the columns of `tables.CORRIDORS` and ``geometry``, and the
-        report. A corridor is rejected, with its reason, when its id is missing or repeated, its geometry has
-        no area, the elevation model does not cover it, or its patch window leaves the grid.
+        report. A corridor is rejected, with its reason, when its id is missing, malformed or repeated, its
+        geometry has no area, the elevation model does not cover it, or its deposit point lies off the grid.
 
     Raises:
         InventoryError: The map cannot be read, has no id column or no coordinate system, or no corridor is
@@ -150,6 +153,7 @@ def _plain_frame(
     first = 0 if kind == "line" else 1
     data = {
         "corridor_id": ids,
+        "composed": pd.Series("corridor_id" not in columns, features.index),
         "name": as_text(features, columns.get("name")),
         "massif": as_text(features, columns.get("massif")),
         "massif_id": pd.Series(np.zeros(count, np.int16), features.index),
@@ -185,7 +189,7 @@ def _valid_polygons(
     shapes = frame.geometry.to_numpy()
     present = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     shapes = np.where(present, shapes, shapely.Polygon())
-    broken = ~shapely.is_valid(shapes)
+    broken = ~shapely.is_valid(shapes) | ~np.isin(shapely.get_type_id(shapes), POLYGONS)
     bounded = np.isfinite(shapely.bounds(shapes)).all(axis=1)
     repaired = shapes.copy()
     repaired[bounded] = [polygonal(shape) for shape in shapely.make_valid(shapes[bounded])]
@@ -201,13 +205,18 @@ def _valid_polygons(
 
 def _unique_ids(frame: gpd.GeoDataFrame, rejected: list[Rejection]) -> gpd.GeoDataFrame:
     unnamed = frame.corridor_id == ""
-    repeated = frame.corridor_id.duplicated() & ~unnamed
+    malformed = frame.composed & ~frame.corridor_id.str.fullmatch(COMPOSED_ID) & ~unnamed
+    repeated = frame.corridor_id.duplicated() & ~unnamed & ~malformed
     rejected += [Rejection(feature, "no corridor id") for feature in frame.feature[unnamed]]
+    rejected += [
+        Rejection(feature, f"'{name}' is not an INSEE code of 5 and a site number of 3 digits")
+        for feature, name in zip(frame.feature[malformed], frame.corridor_id[malformed], strict=True)
+    ]
     rejected += [
         Rejection(feature, f"corridor id {name!r} appears before; the first is kept")
         for feature, name in zip(frame.feature[repeated], frame.corridor_id[repeated], strict=True)
     ]
-    return frame[~unnamed & ~repeated]
+    return frame[~unnamed & ~malformed & ~repeated]
 
 
 def _with_deposit_points(

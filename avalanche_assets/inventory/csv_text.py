@@ -1,6 +1,5 @@
 """Reading columns of a delimited text file as text, each row with its line number."""
 
-import codecs
 import csv
 import io
 from collections.abc import Callable, Sequence
@@ -13,12 +12,12 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from avalanche_assets.errors import InventoryError
+from avalanche_assets.inventory.encoding import utf8_lines
 from avalanche_assets.inventory.report import Rejection
 
 DELIMITERS = ",;\t|"
-BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-ENCODINGS = ("utf-8", "cp1252")
-"""Without a byte order mark, in this order; text in the second is practically never valid in the first."""
+SEPARATOR_LINE = "sep="
+"""Spreadsheets put a line such as ``sep=;`` before the header."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,17 @@ class DelimitedText:
 
     Attributes:
         path: Where it comes from, for errors.
-        data: The text in UTF-8.
+        data: The header and all rows in UTF-8.
+        headers: Headers as they are written.
         delimiter: Between fields.
+        first_line: Line of the file that the header starts on.
     """
 
     path: Path
     data: bytes
+    headers: list[str]
     delimiter: str
+    first_line: int
 
     @classmethod
     def open(cls, path: Path, setting: str) -> "DelimitedText":
@@ -44,17 +47,14 @@ class DelimitedText:
         """
         if not path.exists():
             raise InventoryError(f"{path}: file not found; set {setting} to a table that exists")
-        data = _utf8(path)
-        header = data.split(b"\n", 1)[0].decode("utf-8")
-        if not header.strip():
+        data, first_line = utf8_lines(path), 1
+        while data and (not (line := _first_line(data)).strip() or line.lower().startswith(SEPARATOR_LINE)):
+            data, first_line = data[data.find(b"\n") + 1 :] if b"\n" in data else b"", first_line + 1
+        if not data:
             raise InventoryError(f"{path}: the file is empty; give a table with a header for {setting}")
-        return cls(path, data, max(DELIMITERS, key=header.count))
-
-    @cached_property
-    def headers(self) -> list[str]:
-        """Headers as they are written."""
-        header = self.data.split(b"\n", 1)[0].decode("utf-8").rstrip("\r")
-        return next(csv.reader([header], delimiter=self.delimiter))
+        outside_quotes = "".join(line.split('"')[::2])
+        delimiter = max(DELIMITERS, key=outside_quotes.count)
+        return cls(path, data, _headers(data, delimiter), delimiter, first_line)
 
     def columns(self, wanted: Sequence[str]) -> tuple[pd.DataFrame, list[Rejection]]:
         """The columns with these headers as stripped text; blank rows are left out.
@@ -64,19 +64,17 @@ class DelimitedText:
             fields is not the header's.
 
         Raises:
-            InventoryError: It is no table.
+            InventoryError: It is no table, or has one of these headers twice.
         """
+        if twice := sorted({name for name in wanted if self.headers.count(name) > 1}):
+            raise InventoryError(f"{self.path}: the columns {twice} appear twice; leave the right ones")
         table, malformed = self._parse(wanted)
         lines = self._line_numbers(len(table) + len(malformed))
         bad = {row.number - 2 for row in malformed}
         frame = pd.DataFrame({name: table.column(name).to_pandas().fillna("").str.strip() for name in wanted})
         frame.index = pd.Index([line for i, line in enumerate(lines) if i not in bad], name="line")
         return frame[(frame != "").any(axis=1)], [
-            Rejection(
-                f"line {lines[row.number - 2]}",
-                f"'{row.actual_columns}' fields, but the header has '{row.expected_columns}'",
-            )
-            for row in malformed
+            rejection for row in malformed for rejection in _rejections(row, lines[row.number - 2])
         ]
 
     def _parse(self, wanted: Sequence[str]) -> tuple[pa.Table, list[arrow_csv.InvalidRow]]:
@@ -102,16 +100,46 @@ class DelimitedText:
             raise InventoryError(f"{self.path}: not a readable table ({error})") from error
         return table, malformed
 
+    @cached_property
+    def _breaks(self) -> int:
+        return self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+
     def _line_numbers(self, rows: int) -> Sequence[int]:
         """The line every row starts on; they differ from row numbers only where values hold line breaks."""
-        breaks = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
-        if breaks == rows + 1:
-            return range(2, rows + 2)
+        first = self.first_line + 1
+        if self._breaks == rows + 1:
+            return range(first, rows + first)
         text = io.StringIO(self.data.decode("utf-8"), newline="")
         csv.field_size_limit(max(csv.field_size_limit(), len(self.data)))
         reader = csv.reader(text, delimiter=self.delimiter)
         ends = [0, *(reader.line_num for _ in reader)]
-        return [end + 1 for end in ends[1:-1]]
+        return [end + self.first_line for end in ends[1:-1]]
+
+
+def _first_line(data: bytes) -> str:
+    end = data.find(b"\n")
+    return data[: end if end >= 0 else len(data)].decode("utf-8")
+
+
+def _headers(data: bytes, delimiter: str) -> list[str]:
+    """Headers of the first row, which may itself hold line breaks."""
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
+    return next(csv.reader(text, delimiter=delimiter))
+
+
+def _rejections(row: arrow_csv.InvalidRow, line: int) -> list[Rejection]:
+    """A row with too few or too many fields; each of its lines where it swallowed others."""
+    reason = f"wrong number of fields: '{row.actual_columns}', the header has {row.expected_columns}"
+    swallowed = row.text.rstrip("\n").count("\n") if row.text else 0
+    return [
+        Rejection(f"line {line}", reason),
+        *(
+            Rejection(
+                f"line {line + offset}", f"read as part of line '{line}': a quotation mark is not closed"
+            )
+            for offset in range(1, swallowed + 1)
+        ),
+    ]
 
 
 def _remember(malformed: list[arrow_csv.InvalidRow]) -> Callable[[arrow_csv.InvalidRow], str]:
@@ -120,21 +148,3 @@ def _remember(malformed: list[arrow_csv.InvalidRow]) -> Callable[[arrow_csv.Inva
         return "skip"
 
     return skip
-
-
-def _utf8(path: Path) -> bytes:
-    data = path.read_bytes()
-    if data.isascii():
-        return data
-    marked = [name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)]
-    for encoding in marked or ENCODINGS:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return data.removeprefix(codecs.BOM_UTF8) if encoding == "utf-8" else _encoded(text)
-    raise InventoryError(f"{path}: neither UTF-8 nor Windows-1252 text; save it as UTF-8")
-
-
-def _encoded(text: str) -> bytes:
-    return text.removeprefix("\ufeff").encode("utf-8")

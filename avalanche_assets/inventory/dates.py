@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 TIME_ZONE = "Europe/Paris"
 """Observers note local days and hours."""
@@ -14,7 +15,10 @@ CLOCK = (
 )
 FRENCH_DATE = rf"^(?P<day>\d{{1,2}})[/.-](?P<month>\d{{1,2}})[/.-](?P<year>\d{{4}}|\d{{2}})(?:[T ]+{CLOCK})?$"
 ISO_DATE = rf"^(?P<year>\d{{4}})[/-](?P<month>\d{{1,2}})[/-](?P<day>\d{{1,2}})Z?(?:[T ]+{CLOCK})?$"
-HOUR = r"^(?P<hour>\d{1,2})(?:[:hH](?P<minute>\d{2})?(?::\d{2})?)?$"
+HOUR = r"^(?P<hour>\d{1,2})(?:\.0+|[:hH](?P<minute>\d{2})?(?::\d{2})?)?$"
+"""With ``.0`` where a program took a column with gaps for numbers."""
+EARLIEST_YEAR = 1000
+"""Before it a year is a slip such as ``0018``."""
 CENTURY_PIVOT = 69
 """Years of two digits: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068."""
 
@@ -36,9 +40,18 @@ def days_and_hours(
     )
 
 
-def hours_of(values: "pd.Series[str]") -> "pd.Series[pd.Timedelta]":
-    """Time of day, NaT where empty or unreadable."""
-    return _time_of_day(_groups(values, HOUR))
+def hours_of(values: "pd.Series[str]") -> tuple["pd.Series[pd.Timedelta]", "pd.Series[bool]"]:
+    """Time of day, NaT where none is given, and where one is given that cannot be read.
+
+    Midnight at the start of a day is no time, as in `days_and_hours`; at its end it is written ``24:00``.
+    """
+    codes, unique = pd.factorize(values)
+    hours = _time_of_day(_groups(pd.Series(unique, dtype=str), HOUR)).to_numpy()[codes]
+    unreadable = (values != "").to_numpy() & pd.isna(hours)
+    return (
+        pd.Series(hours, values.index).where(hours != np.timedelta64(0)),
+        pd.Series(unreadable, values.index),
+    )
 
 
 def to_utc(local: "pd.Series[pd.Timestamp]", *, early: bool) -> "pd.Series[pd.Timestamp]":
@@ -48,17 +61,26 @@ def to_utc(local: "pd.Series[pd.Timestamp]", *, early: bool) -> "pd.Series[pd.Ti
 
 
 def _parsed(values: "pd.Series[str]") -> tuple["pd.Series[pd.Timestamp]", "pd.Series[pd.Timedelta]"]:
-    french, iso = _groups(values, FRENCH_DATE), _groups(values, ISO_DATE)
-    parts = french.fillna(iso)
-    numbers = {name: pd.to_numeric(parts[name]) for name in ("year", "month", "day")}
-    short = french["year"].str.len().eq(2)
+    parts = _groups(values, FRENCH_DATE)
+    others = parts["day"].isna()
+    if others.any():
+        parts = parts.fillna(_groups(values[others], ISO_DATE))
+    numbers = {name: _whole(parts[name]) for name in ("year", "month", "day")}
+    short = parts["year"].str.len().eq(2)
     century = np.where(numbers["year"] >= CENTURY_PIVOT, 1900, 2000)
-    numbers["year"] = numbers["year"].where(~short, numbers["year"] + century)
-    days = pd.to_datetime(pd.DataFrame(numbers), errors="coerce").astype("datetime64[us]")
+    years = np.where(short, numbers["year"] + century, numbers["year"])
+    numbers["year"] = np.where(years < EARLIEST_YEAR, np.nan, years)
+    days = pd.to_datetime(pd.DataFrame(numbers, values.index), errors="coerce").astype("datetime64[us]")
     hours = _time_of_day(parts).astype("timedelta64[us]")
     days = days.where(parts["hour"].isna() | hours.notna())
     days, hours = _zoned(days, hours, parts["zone"])
     return days, hours.where(hours != pd.Timedelta(0))
+
+
+def _whole(texts: "pd.Series[str]") -> NDArray[np.float64]:
+    """Digits as numbers, NaN where there are none."""
+    numbers = pc.cast(pa.array(texts, pa.string()), pa.float64())
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
 
 
 def _zoned(
@@ -87,6 +109,6 @@ def _groups(values: "pd.Series[str]", pattern: str) -> pd.DataFrame:
 
 
 def _time_of_day(parts: pd.DataFrame) -> "pd.Series[pd.Timedelta]":
-    hour, minute = pd.to_numeric(parts["hour"]), pd.to_numeric(parts["minute"].fillna("0"))
-    minutes = (60 * hour + minute).where((minute < 60) & (60 * hour + minute <= 24 * 60))
-    return pd.to_timedelta(minutes, unit="min")
+    hour, minute = _whole(parts["hour"]), _whole(parts["minute"].fillna("0"))
+    minutes = np.where((minute < 60) & (60 * hour + minute <= 24 * 60), 60 * hour + minute, np.nan)
+    return pd.Series(pd.to_timedelta(minutes, unit="min"), parts.index)

@@ -121,27 +121,38 @@ def _day_and_hour(
     day, hour = days_and_hours(text[day_column])
     if hour_column not in text.columns:
         return day, hour, pd.Series(False, text.index)
-    own = hours_of(text[hour_column])
-    return day, own.fillna(hour), (text[hour_column] != "") & own.isna()
+    own, unreadable = hours_of(text[hour_column])
+    return day, own.fillna(hour), unreadable
 
 
-MEASURES = ("departure1", "departure2", "departure3", "arrival1", "arrival2", "arrival3", "length", "width")
+MEASURES: Mapping[str, tuple[float, float]] = {
+    **{f"{kind}{i}": (1.0, 9000.0) for kind in ("departure", "arrival") for i in (1, 2, 3)},
+    "length": (0.0, 20_000.0),
+    "width": (0.0, 20_000.0),
+}
+"""Metres between which a measure can lie; ``0``, ``-9999`` or ``99999`` as an altitude say unknown."""
 
 
 def _numbers(text: pd.DataFrame) -> pd.DataFrame:
-    """The measures of every row, NaN where unknown."""
+    """The measures of every row, NaN where unknown or impossible."""
     unknown = pd.Series(np.nan, text.index, dtype=np.float32)
     return pd.DataFrame(
-        {name: _number(text[name]) if name in text.columns else unknown for name in MEASURES},
+        {
+            name: _number(text[name], *limits) if name in text.columns else unknown
+            for name, limits in MEASURES.items()
+        },
         index=text.index,
     )
 
 
-def _number(values: "pd.Series[str]") -> "pd.Series[float]":
+def _number(values: "pd.Series[str]", least: float, most: float) -> "pd.Series[float]":
     # Most values repeat: observers round.
     codes, unique = pd.factorize(values)
-    numbers = pd.to_numeric(pd.Series(unique, dtype=str).str.replace(",", "."), errors="coerce")
-    return pd.Series(numbers.to_numpy(np.float32)[codes], values.index)
+    # Blanks, also such that do not break a line, stand between thousands.
+    texts = pd.Series(unique, dtype=str).str.replace(",", ".").str.replace(r"\s", "", regex=True)
+    numbers = pd.to_numeric(texts, errors="coerce").to_numpy(np.float32)
+    numbers = np.where((numbers >= least) & (numbers <= most), numbers, np.float32(np.nan))
+    return pd.Series(numbers[codes], values.index)
 
 
 def _extreme(measures: pd.DataFrame, kind: str) -> pd.DataFrame:

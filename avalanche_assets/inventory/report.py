@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class ReadReport:
     def reasons(self) -> dict[str, int]:
         """How many records were rejected, by reason, most frequent first.
 
-        Words in quotation marks are values of single records; without them equal reasons add up.
+        What stands in quotation marks is the value of a single record; without it equal reasons add up.
         """
         return dict(Counter(_general(item.reason) for item in self.rejected).most_common())
 
@@ -63,5 +64,5 @@ class ReadReport:
 
 
 def _general(reason: str) -> str:
-    """The reason without quoted values: every second piece between quotation marks."""
-    return " ".join("".join(reason.split("'")[::2]).split())
+    """The reason without its value, which stands between the first and the last quotation mark."""
+    return " ".join(re.sub("'.*'", "", reason, flags=re.DOTALL).split())

@@ -50,7 +50,12 @@ def status_of_sites(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataF
             "hard": flags(as_text(frame, columns.get("hard_to_observe"))),
         }
     )
-    return rows[rows["corridor_id"] != ""].groupby("corridor_id").max()
+    return _of_each_site(rows[rows["corridor_id"] != ""].set_index("corridor_id"))
+
+
+def _of_each_site(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of several rows of a site what restricts most: any flag, and the earliest end."""
+    return rows.groupby(level=0).agg({"ended": "max", "ended_on": "min", "lost": "max", "hard": "max"})
 
 
 def read_site_status(path: Path, chosen: Mapping[str, str]) -> pd.DataFrame | None:
@@ -77,7 +82,7 @@ def observation(
         watched: False where the map itself says that nobody watches.
         statuses: Frames of `status_of_sites`.
     """
-    known = pd.concat(statuses).groupby(level=0).max() if statuses else pd.DataFrame()
+    known = _of_each_site(pd.concat(statuses)) if statuses else pd.DataFrame()
     status = known.reindex(ids.to_numpy())
 
     def flag(name: str) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Reading vector maps of any common format, with errors that name file and setting."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import geopandas as gpd
 import pyarrow as pa
+import pyogrio
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 from shapely.geometry.base import BaseGeometry
@@ -14,19 +16,20 @@ PARQUET_SUFFIXES = {".parquet", ".geoparquet"}
 
 
 def read_features(path: Path, setting: str) -> gpd.GeoDataFrame:
-    """The first layer of a GeoPackage, Shapefile, GeoJSON or GeoParquet file, without heights.
+    """The only layer of a GeoPackage, Shapefile, GeoJSON or GeoParquet file, without heights.
 
     Args:
         path: The file.
         setting: The setting that names it, for errors.
 
     Raises:
-        InventoryError: The file is missing, unreadable, without features or without coordinate system.
+        InventoryError: The file is missing, unreadable, without features or without coordinate system, or
+            has several layers of shapes.
     """
     if not path.exists():
         raise InventoryError(f"{path}: file not found; set {setting} to a map of polygons, lines or points")
     try:
-        features = gpd.read_parquet(path) if path.suffix.lower() in PARQUET_SUFFIXES else gpd.read_file(path)
+        features = gpd.read_parquet(path) if path.suffix.lower() in PARQUET_SUFFIXES else _read(path, setting)
     except (DataSourceError, DataLayerError, pa.ArrowInvalid, ValueError) as error:
         raise InventoryError(
             f"{path}: not a readable vector map ({error}); give GeoPackage, Shapefile, GeoJSON or GeoParquet"
@@ -38,6 +41,19 @@ def read_features(path: Path, setting: str) -> gpd.GeoDataFrame:
             f"{path}: unknown coordinate system; add it (the .prj file of a Shapefile, the crs of a layer)"
         )
     return features.set_geometry(shapely.force_2d(features.geometry.to_numpy()), crs=features.crs)
+
+
+def _read(path: Path, setting: str) -> gpd.GeoDataFrame:
+    layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
+    if len(layers) > 1:
+        raise InventoryError(
+            f"{path}: holds the layers {layers}; give {setting} a file with the right one alone"
+        )
+    if path.suffix.lower() == ".shp" and not path.with_suffix(".cpg").exists():
+        # GDAL takes the table for Latin-1 then; text in that is practically never valid UTF-8.
+        with suppress(UnicodeDecodeError):
+            return gpd.read_file(path, encoding="utf-8")
+    return gpd.read_file(path, layer=layers[0] if layers else None)
 
 
 def polygonal(geometry: BaseGeometry) -> BaseGeometry:

@@ -112,6 +112,7 @@ class WebFeatureService:
             CatalogueError: The service refuses the question, or its pages do not fit together.
         """
         found: list[dict[str, Any]] = []
+        features: list[dict[str, Any]] = []
         total: int | None = None
         crs: str | None = None
         while total is None or len(found) < total:
@@ -123,7 +124,12 @@ class WebFeatureService:
                     f"{self.where}: {layer.name} changed from {total} to {matched} features while it was "
                     "read; try again"
                 )
-            features, total = page.get("features", []), matched
+            before, features, total = features, page.get("features", []), matched
+            if len(features) > 1 and _content(features) == _content(before):
+                raise CatalogueError(
+                    f"{self.where}: two pages of {layer.name} are the same, so the service ignores "
+                    f"startIndex; set inventory.wfs.page_size above {total or 'the number of features'}"
+                )
             crs = crs or _crs_of(page)
             found += features
             told(f"{layer.name}: {len(found)} of {'?' if total is None else total} features")
@@ -178,6 +184,11 @@ class WebFeatureService:
                 f"{self.where}: {repeated} features of {layer.name} came twice, so others are missing: its "
                 f"pages have no fixed order; set inventory.wfs.page_size above {len(found)}"
             )
+
+
+def _content(features: Sequence[Mapping[str, Any]]) -> list[tuple[Any, Any]]:
+    """Without ids, which services make up anew for views without a key."""
+    return [(feature.get("properties"), feature.get("geometry")) for feature in features]
 
 
 def _frame(found: Sequence[Mapping[str, Any]], layer: Layer, crs: str | None) -> gpd.GeoDataFrame:

@@ -13,11 +13,11 @@ import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from avalanche_assets.errors import TableError
 from avalanche_assets.grid import Grid, Window
 from avalanche_assets.patches.scene_level import LevelCounter, SceneLevels
+from avalanche_assets.patches.wet_snow import wet_pixels
 from avalanche_assets.tables import CORRIDOR_PATCHES, PATCH_SIZE, TERRAIN_PATCHES
 from avalanche_assets.terrain.deposit_point import covering_window, rasterize_polygon
 
@@ -25,8 +25,6 @@ Bands = Mapping[str, NDArray[Any]]
 ReadBands = Callable[[Window], Bands]
 """Gives named bands of one window of the analysis grid, arrays of the window's shape."""
 
-WET_SNOW_PX = 5
-"""Side of the square over which VV* is averaged before it is called wet snow: 100 m at 20 m pixels."""
 SQUARE_PX = 512
 """Side of the squares in which rasters are read: whole tiles, small against a scene."""
 
@@ -140,7 +138,7 @@ def cut_corridor_patches(
     patches = _cut(windows, grid, read_and_count, kinds)
     levels, vv = counter.levels(), patches["vv_star"]
     valid = np.isfinite(vv).sum(axis=(1, 2))
-    wet = (_local_mean(vv) < wet_snow_db + levels.drop_db).sum(axis=(1, 2))
+    wet = wet_pixels(vv, wet_snow_db + levels.drop_db)
     wet_share = np.divide(wet, valid, out=np.zeros(len(valid)), where=valid > 0)
     table = pa.table(
         {
@@ -235,16 +233,6 @@ def _offset_of_top(
     east = (window.col + int(top[1])) - (patch.col + half)
     north = (patch.row + half) - (window.row + int(top[0]))
     return east * grid.resolution, north * grid.resolution
-
-
-def _local_mean(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over 5 x 5 pixels (n, 64, 64), NaN where the pixel has no value: speckle is no snow."""
-    known = np.isfinite(patches)
-    total = uniform_filter(np.where(known, patches, 0.0), (0, WET_SNOW_PX, WET_SNOW_PX), mode="constant")
-    share = uniform_filter(known.astype(np.float32), (0, WET_SNOW_PX, WET_SNOW_PX), mode="constant")
-    mean = np.full(patches.shape, np.nan, np.float32)
-    np.divide(total, share, out=mean, where=known)
-    return mean
 
 
 def _tensor(patches: NDArray[np.generic]) -> pa.Array:

@@ -192,39 +192,35 @@ class PatchSet:
                 table = files.group(when, group, names)
                 local = file_rows[members] - group * PATCHES_PER_GROUP
                 for name in names:
-                    values = tensors(table.column(name))[local]
+                    values = tensors(table.column(name))[_run(local)]
                     if self.corrected:
                         elevation = elevation_of(self.terrain.patches, self.corridor[rows[members]])
                         values = without_level(values, files.levels(when), name, elevation)
-                    patches[name + suffix][members] = values
+                    patches[name + suffix][_run(np.array(members))] = values
         return patches
 
-    def _samples(self, rows: Rows, backscatter: dict[str, NDArray[np.float16]]) -> PatchSamples:
-        """The pairs as samples; in `backscatter` their own patches come first, then the previous ones."""
-        count = len(rows)
-        return PatchSamples(
+    def _images(self, rows: Rows, pool: dict[str, NDArray[np.float16]], taken: Rows) -> NDArray[np.float32]:
+        """Images of the pairs `rows`, whose patches are those `taken` from the pool."""
+        samples = PatchSamples(
             self.pairs["corridor_id"].to_numpy(object)[rows].tolist(),
             self.pairs["date"].to_numpy(object)[rows].tolist(),
-            backscatter,
+            pool,
             self.terrain.patches,
-            np.arange(count),
-            np.arange(count) + count,
+            taken,
+            taken,  # the pool holds patches of the previous date under names of their own
             self.corridor[rows],
             self.terrain.places,
         )
-
-    def _images(self, rows: Rows, pool: dict[str, NDArray[np.float16]], taken: Rows) -> NDArray[np.float32]:
-        shape = (2 * len(taken), PATCH_SIZE, PATCH_SIZE)
-        both: dict[str, NDArray[np.float16]] = {}
-        for name, values in pool.items():
-            base = name.removesuffix("_old")
-            half = slice(len(taken), None) if name.endswith("_old") else slice(len(taken))
-            both.setdefault(base, np.empty(shape, np.float16))[half] = values[taken]
-        samples = self._samples(rows, both)
         images = np.empty((len(taken), len(self.channels), PATCH_SIZE, PATCH_SIZE), np.float32)
         for index, channel in enumerate(self.channels):
-            images[:, index] = samples.channel(channel)
+            samples.fill(channel, images[:, index])
         return images
+
+
+def _run(rows: Rows) -> Rows | slice:
+    """Rows that follow each other as a slice, which copies nothing."""
+    consecutive = len(rows) == rows[-1] - rows[0] + 1 and bool((np.diff(rows) == 1).all())
+    return slice(rows[0], rows[-1] + 1) if consecutive else rows
 
 
 class _Files:

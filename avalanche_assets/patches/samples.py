@@ -61,15 +61,26 @@ class PatchSamples:
         if name in ("dvv", "dvh"):
             base = f"{name[1:]}_star"
             return self.channel(base, rows) - self.channel(f"{base}_old", rows)
-        if name in self.backscatter:
-            return self.backscatter[name][self.current[rows]].astype(np.float32)
-        if name.removesuffix("_old") in self.backscatter:
-            return self.backscatter[name.removesuffix("_old")][self.previous[rows]].astype(np.float32)
-        if name in self.terrain:
-            return self.terrain[name][self.corridor[rows]].astype(np.float32)
+        if (stored := self._stored(name, rows)) is not None:
+            return stored.astype(np.float32)
         if name in DERIVED and self.places:
             return DERIVED[name](lambda base: self.channel(base, rows), lambda base: self._place(base, rows))
         raise DetectorError(f"samples have no channel {name!r}; known are {CHANNELS}")
+
+    def fill(self, name: str, out: Patches32) -> None:
+        """Writes one channel of all samples to `out`, in one pass where it is stored; see `channel`."""
+        stored = self._stored(name, slice(None))
+        out[:] = self.channel(name) if stored is None else stored
+
+    def _stored(self, name: str, rows: Index | slice) -> NDArray[np.floating] | None:
+        """A channel of the chosen samples as it is stored, None where it has to be worked out."""
+        if name in self.backscatter:
+            return self.backscatter[name][self.current[rows]]
+        if name.removesuffix("_old") in self.backscatter:
+            return self.backscatter[name.removesuffix("_old")][self.previous[rows]]
+        if name in self.terrain:
+            return self.terrain[name][self.corridor[rows]]
+        return None
 
     def _place(self, name: str, rows: Index | slice) -> Patches32:
         """A value of the chosen samples' corridors (n, 1, 1)."""

@@ -135,3 +135,101 @@ def test_every_rejected_row_is_listed_in_the_stored_table(tmp_path):
     lines = report.rejected_csv().splitlines()
     assert len(lines) == 201
     assert lines[:2] == ["record,reason", "line 3,Date 1 'soon' is not a date"]
+
+
+ROW = "04/01/2018,04/01/2018,38002,2"
+
+
+def read(tmp_path, content: str | bytes, known=frozenset(KNOWN)):
+    path = tmp_path / "events.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_events(path, known)
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("before", ["", "sep=,\n", "\n  \n"])
+def test_line_ends_and_what_spreadsheets_put_before_the_header(before, ending, tmp_path):
+    text = before + HEADER + "\n" + ROW + "\nsoon,04/01/2018,38002,2\n"
+    table, report = read(tmp_path, text.replace("\n", ending))
+    assert interval(table) == DAY
+    assert [item.record for item in report.rejected] == [f"line {3 + before.count(chr(10))}"]
+
+
+def test_header_may_hold_other_delimiters_line_breaks_and_typographic_signs(tmp_path):
+    header = '"Date 1";"Date\n2";INSEE;site;"Remarque, avec, des, virgules";"Altitude d\u2019arriv\u00e9e 1"'
+    table, report = read(tmp_path, f"{header}\n04/01/2018;04/01/2018;38002;2;x;1450\nx;;38002;2;;\n")
+    assert interval(table) == DAY
+    assert table["arrival_elevation_m"].to_pylist() == [1450.0]
+    assert [item.record for item in report.rejected] == ["line 4"]
+
+
+def test_rows_of_two_encodings_in_one_file(tmp_path):
+    header, row = "Num\u00e9ro du site,insee,Date 1,Date 2", "2,38002,04/01/2018,04/01/2018,\u00e9"
+    content = f"{header},Remarque\n{row}\n".encode() + f"{row}\n".encode("cp1252")
+    assert read(tmp_path, content)[1].kept == 2
+
+
+def test_column_that_is_there_twice_is_not_guessed(tmp_path):
+    with pytest.raises(InventoryError, match=r"the columns \['Date 1'\] appear twice"):
+        read(tmp_path, f"Date 1,{HEADER}\n04/01/2018,{ROW}\n")
+    # twice, but of no matter
+    assert read(tmp_path, f"x,x,{HEADER}\n1,2,{ROW}\n")[1].kept == 1
+
+
+def test_rows_swallowed_by_a_quotation_mark_are_listed_one_by_one(tmp_path):
+    _, report = read(tmp_path, f'{HEADER}\n{ROW}\n04/01/2018,"04/01/2018,38002,2\n{ROW}\n{ROW}\n')
+    assert {item.record: item.reason for item in report.rejected} == {
+        "line 3": "wrong number of fields: '2', the header has 4",
+        "line 4": "read as part of line '3': a quotation mark is not closed",
+        "line 5": "read as part of line '3': a quotation mark is not closed",
+    }
+    assert (report.read, report.kept) == (4, 1)
+
+
+def test_spreadsheet_is_named_as_such(tmp_path):
+    with pytest.raises(InventoryError, match="a spreadsheet or archive, not text; save the table as CSV"):
+        read(tmp_path, b"PK\x03\x04" + bytes(40))
+
+
+COMMUNE = "insee,site,date1,date1_h,date2,date2_h"
+
+
+def test_hours_that_became_decimal_numbers_are_hours(tmp_path):
+    table, report = read(tmp_path, f"{COMMUNE}\n73040,7,2018-01-04,9.0,2018-01-04,14.0\n")
+    assert interval(table) == (datetime(2018, 1, 4, 8, tzinfo=UTC), datetime(2018, 1, 4, 13, tzinfo=UTC))
+    assert report.mended["unreadable hours"] == 0
+
+
+def test_midnight_in_a_column_of_hours_is_a_day_without_hour(tmp_path):
+    rows = ["2018-01-04,0,2018-01-04,0", "2018-01-04,00:00,2018-01-04,24:00", "2018-01-04,,2018-01-04,"]
+    table, report = read(tmp_path, "\n".join([COMMUNE, *(f"73040,7,{row}" for row in rows)]))
+    assert [interval(table, i) for i in range(3)] == [DAY] * 3
+    assert report.mended["unreadable hours"] == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ("2 100", 2100.0),
+        ("2\u202f100,5", 2100.5),
+        ("-9999", None),
+        ("0", None),
+        ("inf", None),
+        ("21000", None),
+    ],
+)
+def test_altitudes_with_blanks_are_read_and_impossible_ones_unknown(written, read_as, tmp_path):
+    table, report = read(tmp_path, f'{HEADER},alt_dep\n{ROW},"{written}"\n')
+    assert table["departure_elevation_m"].to_pylist() == [read_as]
+    assert report.mended["unreadable measures"] == (read_as is None)
+
+
+def test_year_that_lost_its_century_is_no_date(tmp_path):
+    _, report = read(tmp_path, f"{HEADER}\n{ROW}\n04/01/0018,04/01/2018,38002,2\n")
+    assert [item.reason for item in report.rejected] == ["Date 1 '04/01/0018' is not a date"]
+
+
+def test_reasons_add_up_over_values_with_apostrophes(tmp_path):
+    bad = "".join(f"{word},04/01/2018,38002,2\n" for word in ("l'hiver", "d'avril l'an dernier", "soon"))
+    _, report = read(tmp_path, f"{HEADER}\n{ROW}\n{bad}")
+    assert report.reasons() == {"Date 1 is not a date": 3}

@@ -113,7 +113,7 @@ def test_every_bad_row_is_named_with_line_and_reason(tmp_path):
         "line 5": "Date 2 'soon' is not a date",
         "line 6": "corridor '99999002' is not among the corridors",
         "line 7": "no corridor id",
-        "line 8": "'4' fields, but the header has '14'",
+        "line 8": "wrong number of fields: '4', the header has 14",
         "line 9": "event id '1' appears before",
         "line 11": "corridor '38002003' is not among the corridors",
     }

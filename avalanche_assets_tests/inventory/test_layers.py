@@ -241,6 +241,14 @@ def test_pages_that_overlap_are_refused(server, tmp_path):
         fetched("events", settings(server, tmp_path))
 
 
+@pytest.mark.parametrize("matched", [None, "unknown"])
+def test_service_that_gives_its_first_page_again_and_again_is_refused(matched, server, tmp_path):
+    server.pages, server.matched = False, matched
+    with pytest.raises(CatalogueError, match=r"two pages of siavalanches:epa_evt_v are the same.*page_size"):
+        fetched("events", settings(server, tmp_path))
+    assert len(server.questions("GetFeature")) == 2
+
+
 def test_pages_that_end_early_are_refused(server, tmp_path):
     server.matched = 99
     with pytest.raises(CatalogueError, match="ended after 50 of 99 features"):

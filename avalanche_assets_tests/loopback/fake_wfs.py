@@ -49,6 +49,7 @@ class FakeWfs(LoopbackServer):
         error_status: Of refusals: 400, or 200 as from older versions.
         on_page: Called before a page is answered, with its first index.
         matched: What `numberMatched` says; None for the truth.
+        pages: Whether `startIndex` is heeded.
     """
 
     def __init__(self, layers: dict[str, FakeLayer]) -> None:
@@ -58,6 +59,7 @@ class FakeWfs(LoopbackServer):
         self.error_status = 400
         self.on_page: Callable[[int], None] = lambda start: None
         self.matched: int | str | None = None
+        self.pages = True
         self.routes[PATH] = self._answer
 
     @property
@@ -100,6 +102,8 @@ class FakeWfs(LoopbackServer):
             chosen.sort(key=lambda i: [str(layer.rows[i][key]) for key in keys])
         except (KeyError, ValueError) as error:
             return self._refused(f"Illegal property name or filter: {error}")
+        if not self.pages:
+            start = 0
         page = chosen[start : start + min(self.cap, int(question["count"]))]
         return _json(
             {
