@@ -48,7 +48,7 @@ test: $(VENV)/.installed-dev ## Lint, types, import rules and every test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 unit: $(VENV)/.installed-dev ## The fast tests alone
 	$(BIN)/pytest -m "not integration"

@@ -23,4 +23,3 @@ def test_every_claim_is_measured_and_printed(tmp_path):
     ratios = re.findall(r"\d+\.\d+ x", run.stdout)
     assert len(ratios) >= 5, run.stdout
     assert "static geometry of the whole track" in run.stdout
-    assert "first use ever (compilation)" in run.stdout

@@ -171,6 +171,8 @@ def main() -> None:
             f"static geometry of the whole track, {cells:.0f} M cells, once: {geometry.wall:.0f} s wall, "
             f"{geometry.cpu:.0f} s CPU, {geometry.peak_gb:.1f} GB{met}"
         )
+    if options.scale == "small":
+        return
     with tempfile.TemporaryDirectory() as empty:
         compiled = _measure("compile_all", options.folder / "single.json", {"NUMBA_CACHE_DIR": empty})
         cached = _measure("compile_all", options.folder / "single.json")
