@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.detection.scoring import score_table
-from avalanche_assets.detectors.base import model_name
+from avalanche_assets.detectors.base import RECIPES, model_name
 from avalanche_assets.detectors.description import content_hash
 from avalanche_assets.detectors.evaluation import store_background, store_thresholds
 from avalanche_assets.detectors.learning import train_detector
@@ -29,15 +29,15 @@ from avalanche_assets.tables import (
     write_table,
 )
 
-UNTRAINED = ("change_threshold", "local_contrast", "dual_contrast")
-"""Detectors that another seed does not change."""
+WITHOUT_CHANCE = ("change_threshold",)
+"""Detectors that learn, but that another seed does not change."""
 
 Progress = Callable[[str], None]
 
 
 def learned(names: Collection[str]) -> list[str]:
-    """Those of the detectors that a training changes."""
-    return [name for name in names if name not in UNTRAINED]
+    """Those of the detectors that a training with another seed changes."""
+    return [name for name in names if RECIPES[model_name(name)].learns and name not in WITHOUT_CHANCE]
 
 
 def train_again(
