@@ -610,8 +610,8 @@ def test_missing_date_is_made_alone_and_gives_the_same_bytes(tiny_season, tmp_pa
     assert not any(REMADE in name for name in before)
     report = again.run()
     assert report.failures == {}
-    # Catalogue, products, sigma0, patches, scores, detections, the latter two of the date that is compared with
-    # it as well, and the report on the season it has joined.
+    # Catalogue, products, sigma0, patches, scores, detections, the latter two also of the date compared
+    # with it, and the report on the season it has joined.
     assert report.materialised == 9
     assert set(again.materialised()) == set(again.expected())
     products = str(again.layout.s1_products(REMADE).relative_to(again.layout.root))
