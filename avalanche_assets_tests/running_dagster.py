@@ -167,6 +167,12 @@ class DagsterClient:
             {"assetSelection": [{"path": [asset]} for asset in assets], "partitionNames": list(dates)}
         )
 
+    def backfill_everything(self, assets: Sequence[str]) -> str:
+        """Launches a backfill of all partitions of assets, as *Materialize all* does; returns its id."""
+        return self._backfill(
+            {"assetSelection": [{"path": [asset]} for asset in assets], "allPartitions": True}
+        )
+
     def backfill_job(self, job: str, dates: Sequence[str]) -> str:
         """Launches a backfill of a job; returns its id."""
         selector = {"repositorySelector": REPOSITORY, "partitionSetName": f"{job}_partition_set"}

@@ -132,8 +132,7 @@ def backfilled(way: Way, dates: int) -> Cost:
     with _dagster(deployment, env) as client:
         assets = sorted(client.asset_names() - {"acquisition", "acquisition_catalogue"})
         launched = time.time()
-        days = [str(day) for day in (*deployment.references, *deployment.winter)]
-        backfill = client.backfill_assets(assets, days)
+        backfill = client.backfill_everything(assets)
         status = client.wait_for_backfill(backfill, 3600)
         runs = client.runs(backfill=backfill)
     assert status == "COMPLETED_SUCCESS", status
@@ -149,7 +148,7 @@ def by_sensor(dates: int) -> Cost:
     before = _cpu_of_children()
     with _dagster(deployment, {SENSOR: "on"}) as client:
         fixed = client.asset_names() - {"acquisition", "acquisition_catalogue", *_dated(deployment)}
-        ground = client.backfill_assets(sorted(fixed), [deployment.season])
+        ground = client.backfill_everything(sorted(fixed))
         client.wait_for_backfill(ground, 600)
         wanted = dates + len(deployment.references)
         tags = {"avalanche/started_by": "process_new_dates"}
