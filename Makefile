@@ -59,7 +59,7 @@ pictures: $(VENV)/.installed-dev ## The same, and keep the handbook's pictures i
 messages: $(VENV)/.installed-dev ## Collect new texts for translation into avalanche_assets/reporting/locale
 	$(BIN)/pybabel -q extract -F babel.toml -k say -k say_n:1,2 -k marked --no-location --omit-header \
 		-o $(VENV)/messages.pot avalanche_assets
-	$(BIN)/pybabel -q update --init-missing --no-fuzzy-matching --ignore-pot-creation-date --omit-header -l fr -w 110 \
+	$(BIN)/pybabel -q update --no-fuzzy-matching --ignore-pot-creation-date -l fr -w 110 \
 		-i $(VENV)/messages.pot -o avalanche_assets/reporting/locale/fr.po
 
 unit: $(VENV)/.installed-dev ## The fast tests alone

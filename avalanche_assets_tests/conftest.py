@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from finished_season import tiny_season  # noqa: F401  a fixture of all folders
 from hypothesis import settings
 
 # Continuous integration always tries the same examples; elsewhere new ones are searched. Loaded machines are

@@ -1,6 +1,7 @@
 """Detection: scores, detections and bulletin of every date, and the season's report."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -225,6 +226,7 @@ def detection_assets(
                 "persisting": int((found["new_or_persisting"] == "persisting").sum()),
                 "not observable": int((~frame["observable"]).sum()),
                 "model": str(frame["detector_version"].iloc[0]),
+                "reviewed": int(frame["review"].notna().sum()),
                 "by massif": counts_table(found["massif"].value_counts().to_dict(), "massif"),
             }
             | shown,
@@ -235,29 +237,35 @@ def detection_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"html", "geopackage"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.winter_dates,
         deps=[after(detections), partitions.its_products],
     )
     def bulletin(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
-        """The date as forecasters see it: page, map, and GeoPackage with a QGIS style."""
+        """The date as forecasters see it: pages, maps, GeoPackage with a QGIS style, STAC item."""
         from avalanche_assets.reporting.publish import publish_bulletin
 
         published = publish_bulletin(pipeline.settings, pipeline.catalogue, context.partition_key)
+        # An unknown index is no number to plot.
+        index = {} if published.index is None else {"activity index": rounded(published.index)}
+        metadata: dict[str, Any] = {
+            "page": dg.MetadataValue.path(str(published.page)),
+            "geopackage": dg.MetadataValue.path(str(published.geopackage)),
+            "STAC item": dg.MetadataValue.path(str(published.item)),
+            "map": picture(published.thumbnail),
+            "new": published.counts.new,
+            "not observable": published.counts.hidden,
+        }
         return dg.MaterializeResult(
-            metadata={
-                "page": dg.MetadataValue.path(str(published.page)),
-                "geopackage": dg.MetadataValue.path(str(published.geopackage)),
-                "map": picture(published.thumbnail),
-            },
-            data_version=data_version(sha256(published.map)),
+            metadata=metadata | index,
+            data_version=data_version(sha256(published.page), sha256(published.geopackage)),
         )
 
     @dg.asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"html"},
-        code_version="1",
+        code_version="2",
         partitions_def=partitions.seasons,
         deps=[after(bulletin, partitions.date_of_season), after(evaluation)],
     )

@@ -80,32 +80,26 @@ def lead(counts: Counts, previous: Acquisition | None, language: Language) -> st
         nothing = say("No deposit detected.")
         return f"{nothing} {seen}"
     found = say_n("{n} deposit detected", "{n} deposits detected", counts.detections)
-    parts = say(
-        "{new} new, {persisting} already seen at the previous pass.",
-        new=language.number(counts.new),
-        persisting=language.number(counts.persisting),
-    )
+    new = say_n("{n} new", "{n} new", counts.new)
     if previous is not None:
         since = language.long_date(previous.date)
-        parts = say(
-            "{new} new since {date}, {persisting} already seen at the previous pass.",
-            new=language.number(counts.new),
-            date=since,
-            persisting=language.number(counts.persisting),
-        )
-    message = say("{found}: {parts}", found=found, parts=parts)
+        new = say_n("{n} new since {date}", "{n} new since {date}", counts.new, date=since)
+    known = say_n(
+        "{n} already seen at the previous pass", "{n} already seen at the previous pass", counts.persisting
+    )
+    message = say("{found}: {new}, {known}.", found=found, new=new, known=known)
     return f"{message} {seen}"
 
 
 def subtitle(counts: Counts, language: Language) -> str:
     """The counts in one line, for the head of the picture."""
-    return language.say_n(
-        "{new} new and {persisting} persisting in {n} corridor; {hidden} not observable",
-        "{new} new and {persisting} persisting in {n} corridors; {hidden} not observable",
-        counts.total,
-        new=language.number(counts.new),
-        persisting=language.number(counts.persisting),
-        hidden=language.number(counts.hidden),
+    say_n = language.say_n
+    return language.say(
+        "{new}, {persisting}, {hidden} of {corridors}",
+        new=say_n("{n} new deposit", "{n} new deposits", counts.new),
+        persisting=say_n("{n} persisting", "{n} persisting", counts.persisting),
+        hidden=say_n("{n} not observable", "{n} not observable", counts.hidden),
+        corridors=say_n("{n} corridor", "{n} corridors", counts.total),
     )
 
 

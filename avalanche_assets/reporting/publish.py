@@ -32,7 +32,6 @@ def publish_bulletin(settings: Settings, catalogue: AcquisitionCatalogue, day: d
     layout = settings.layout
     grid = read_grid(layout.dem)
     current, previous = catalogue.get(day), catalogue.previous(day)
-    before = previous is not None and layout.detections(previous.date).exists()
     folder = layout.bulletin(day)
     content = BulletinContent(
         detections=read_geotable(layout.detections(day), DETECTIONS),
@@ -41,7 +40,7 @@ def publish_bulletin(settings: Settings, catalogue: AcquisitionCatalogue, day: d
         current=current,
         previous=previous,
         massifs=_massifs(settings, grid),
-        before=read_geotable(layout.detections(previous.date), DETECTIONS) if previous and before else None,
+        before=_stored(layout, previous.date) if previous else None,
         season=season_so_far(layout, catalogue, day),
         table=os.path.relpath(layout.detections(day), folder),
         previous_folder=os.path.relpath(layout.bulletin(previous.date), folder) if previous else "",
@@ -55,12 +54,21 @@ def season_so_far(layout: DataLayout, catalogue: AcquisitionCatalogue, day: date
     days = catalogue.dates("winter", catalogue.get(day).season)
     found = []
     for one in days:
-        if one <= str(day) and layout.detections(one).exists():
-            counts = count(read_geotable(layout.detections(one), DETECTIONS))
+        table = _stored(layout, one) if one <= str(day) else None
+        if table is not None:
+            counts = count(table)
             acquisition, previous = catalogue.get(one), catalogue.previous(one)
             gap = None if previous is None else (acquisition.date - previous.date).days
             found.append(DateActivity(acquisition.date, activity_index(counts, gap), counts.new))
     return found
+
+
+def _stored(layout: DataLayout, day: date | str) -> gpd.GeoDataFrame | None:
+    """Detections of another date, None where they are missing or damaged: they hold up no bulletin."""
+    try:
+        return read_geotable(layout.detections(day), DETECTIONS)
+    except TableError:
+        return None
 
 
 def publish_season_report(settings: Settings, catalogue: AcquisitionCatalogue, season: str) -> SeasonReport:

@@ -14,9 +14,9 @@ import dagster as dg
 import pytest
 import tomli_w
 import yaml
-from conftest import INSTANCE_FILE, Deployment
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
+from finished_season import INSTANCE_FILE, Deployment
 from loopback.data_space import ENVIRONMENT, serve_folder
 from loopback.fake_cdse import MARK, PRODUCTS_PATH
 from typer.testing import CliRunner

@@ -230,6 +230,18 @@ def test_bulletin_and_season_report_lie_where_the_layout_says(stored):
     assert Path(report.page.parent / link).resolve() == bulletin.page.resolve()
 
 
+def test_damaged_earlier_date_holds_up_no_bulletin(stored):
+    table = stored.layout.detections(FIRST)
+    whole = table.read_bytes()
+    table.write_bytes(whole[:100])
+    try:
+        page = publish_bulletin(stored, CATALOGUE, SECOND).page.read_text(encoding="utf-8")
+    finally:
+        table.write_bytes(whole)
+    assert "Since 28 December" not in page
+    assert "Since 28 December" in publish_bulletin(stored, CATALOGUE, SECOND).page.read_text(encoding="utf-8")
+
+
 def test_season_without_detections_is_refused(stored):
     with pytest.raises(TableError, match="no date of season 2030-31"):
         publish_season_report(stored, CATALOGUE, "2030-31")

@@ -47,9 +47,14 @@ def open_page(width: int = 1280, height: int = 900, **remembered: str) -> Iterat
             browser.close()
 
 
-def keep_picture(page: Page, name: str) -> None:
-    """Keeps what the page shows as ``name.png`` for the handbook, where the environment says so."""
+def keep_picture(page: Page, name: str, height: int | None = None) -> None:
+    """Keeps what the page shows as ``name.png`` for the handbook, where the environment says so.
+
+    `height` leaves out what is below: logs hold the paths of the machine that made them.
+    """
     folder = os.environ.get(PICTURES)
     if folder:
         time.sleep(SETTLED_S)
-        Path(folder, f"{name}.png").write_bytes(smaller(page.screenshot(), PICTURE_KB))
+        size = page.viewport_size
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"]}
+        Path(folder, f"{name}.png").write_bytes(smaller(page.screenshot(clip=clip), PICTURE_KB))

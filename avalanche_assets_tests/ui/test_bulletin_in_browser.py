@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from browser import keep_picture, open_page
+from browser import open_page
 from detection_world import (
     FIRST,
     SECOND,
@@ -156,7 +156,6 @@ def test_phone_shows_everything_within_its_width(bulletin, name):
         assert min(tools["width"], tools["height"]) >= 32  # large enough for a thumb
         # At full extent a finger scrolls the page instead of catching on the map.
         assert page.locator("svg.canvas").evaluate("node => getComputedStyle(node).touchAction") == "pan-y"
-        keep_picture(page, "bulletin_phone" if name == "bulletin.html" else "bulletin_phone_fr")
 
 
 @pytest.mark.parametrize("width", [DESK[0], PHONE[0]])

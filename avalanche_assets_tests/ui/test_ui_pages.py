@@ -1,41 +1,27 @@
 """What an operator sees in the browser: the whole lineage, and pictures in a partition's metadata."""
 
 from fnmatch import fnmatchcase
-from types import SimpleNamespace
+from pathlib import Path
 
-import dagster as dg
 import pytest
 from browser import keep_picture, open_page
-from running_dagster import dagster_webserver, local_home
+from running_dagster import dagster_webserver
 
 from avalanche_assets.definitions import build_definitions
-from avalanche_assets.simulation.season import simulate_season
 
 pytestmark = pytest.mark.integration
+DAY = "2018-03-16"
 
 
 @pytest.fixture(scope="module")
-def season(tmp_path_factory):
-    """An instance on which the first date of a simulated season is materialised up to sigma0."""
-    settings = simulate_season(tmp_path_factory.mktemp("season"), "tiny", progress=lambda line: None)
-    home = local_home(tmp_path_factory.mktemp("dagster_home"))
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        build_definitions(settings).resolve_job_def("find_acquisitions").execute_in_process(instance=instance)
-        definitions = build_definitions(settings)
-        day = definitions.resolve_job_def("compute_sigma0").partitions_def.get_partition_keys()[0]
-        for job, partition in (("fetch_products", day), ("prepare_ground", None), ("compute_sigma0", day)):
-            definitions.resolve_job_def(job).execute_in_process(instance=instance, partition_key=partition)
-    return SimpleNamespace(settings=settings, home=home, day=day)
-
-
-@pytest.fixture(scope="module")
-def ui(season, tmp_path_factory):
-    with dagster_webserver(season.home, season.settings, tmp_path_factory.mktemp("logs")) as client:
+def ui(tiny_season, tmp_path_factory):
+    home = Path(tiny_season.instance.root_directory)
+    with dagster_webserver(home, tiny_season.settings_file, tmp_path_factory.mktemp("logs")) as client:
         yield client
 
 
-def test_lineage_page_shows_every_asset_and_every_group(ui, season):
-    specs = build_definitions(season.settings).resolve_all_asset_specs()
+def test_lineage_page_shows_every_asset_and_every_group(ui, tiny_season):
+    specs = build_definitions(tiny_season.settings_file).resolve_all_asset_specs()
     kept = {
         "dagster_nav_collapsed": "true",
         "asset_graph_direction": '"vertical"',
@@ -51,9 +37,9 @@ def test_lineage_page_shows_every_asset_and_every_group(ui, season):
     assert [name for name in sorted(names) if not any(fnmatchcase(name, line) for line in shown)] == []
 
 
-def test_partition_page_shows_the_picture_of_sigma0(ui, season):
+def test_partition_page_shows_the_picture_of_sigma0(ui):
     with open_page(1300, 960, dagster_nav_collapsed="true") as page:
-        page.goto(f"{ui.url}/assets/sigma0?view=partitions&partition={season.day}")
+        page.goto(f"{ui.url}/assets/sigma0?view=partitions&partition={DAY}")
         page.get_by_text("[Show Markdown]").first.click()
         picture = page.locator("img[src^='data:image/png']").first
         picture.wait_for()
@@ -63,3 +49,15 @@ def test_partition_page_shows_the_picture_of_sigma0(ui, season):
     assert "Materialized" in text
     assert "median VV (dB)" in text
     assert min(size) > 200
+
+
+def test_bulletin_is_opened_from_where_its_asset_says(ui, tiny_season):
+    expected = tiny_season.layout.bulletin(DAY) / "bulletin.html"
+    with open_page(1300, 960, dagster_nav_collapsed="true") as page:
+        page.goto(f"{ui.url}/assets/bulletin?view=partitions&partition={DAY}")
+        page.get_by_text(str(expected)).first.wait_for()
+    with open_page(1280, 1180) as page:
+        page.goto(expected.as_uri())
+        assert page.locator("h1").inner_text().endswith("16 March 2018")
+        page.get_by_role("link", name="Season report").click()
+        assert "Winter 2017-18" in page.locator("h1").inner_text()

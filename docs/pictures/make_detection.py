@@ -1,11 +1,13 @@
-"""Makes `detection.png` and `map.png` of the README from a finished `make demo`.
+"""Makes `detection.png`, `bulletin.png` and `bulletin_phone.png` from a finished `make demo`, with Chromium.
 
 .venv/bin/python docs/pictures/make_detection.py
 """
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
+from playwright.sync_api import sync_playwright
 
 from avalanche_assets.catalogue.acquisitions import read_catalogue
 from avalanche_assets.patches.loading import load_samples
@@ -16,13 +18,14 @@ from avalanche_assets.settings import load_settings
 from avalanche_assets.tables import DETECTIONS, read_geotable
 
 HERE = Path(__file__).parent
-MAP_DATE = "2018-01-21"
-"""Between two storms: fresh deposits on cold snow."""
+PAGES = {"bulletin.png": ("bulletin.html", 1280, 1180), "bulletin_phone.png": ("bulletin.fr.html", 390, 844)}
+PAGE_DATE = "2018-01-03"
+"""After a storm with rain up to 2,300 m: many deposits, and much that wet snow hides."""
 SHOWN = 3
 
 
 def main() -> None:
-    """Draws the season's clearest new detections and copies one date's map."""
+    """Draws the season's clearest new detections and takes pictures of one date's bulletin."""
     settings = load_settings(HERE.parents[1] / ".demo" / "avalanche.toml")
     layout = settings.layout
     catalogue = read_catalogue(layout.acquisition_catalogue, settings.season.max_gap_days)
@@ -38,7 +41,12 @@ def main() -> None:
     ]
     note = "New detections in simulated Sentinel-1 data, orbit 139 descending"
     write_bytes(HERE / "detection.png", png(patch_gallery(samples, rows, captions, 64 * 20.0, note), 250))
-    write_bytes(HERE / "map.png", smaller((layout.bulletin(MAP_DATE) / "map.png").read_bytes(), 400))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for picture, (name, width, height) in PAGES.items():
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.goto((layout.bulletin(PAGE_DATE) / name).as_uri())
+            write_bytes(HERE / picture, smaller(page.screenshot(), 300))
 
 
 if __name__ == "__main__":

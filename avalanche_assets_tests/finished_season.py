@@ -1,4 +1,4 @@
-"""One finished tiny season for all integration tests, and copies of it that a test may break."""
+"""One finished tiny season for all tests that need one, and copies of it that a test may break."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from avalanche_assets.layout import DataLayout
 from avalanche_assets.settings import Settings, load_settings
 from avalanche_assets.simulation.season import simulate_season
 
-INSTANCE_FILE = Path(__file__).resolve().parents[2] / "deploy" / "local" / "dagster.yaml"
+INSTANCE_FILE = Path(__file__).resolve().parents[1] / "deploy" / "local" / "dagster.yaml"
 Forget = Callable[[str, str | None], bool]
 
 
