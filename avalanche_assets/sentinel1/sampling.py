@@ -4,6 +4,9 @@ Each cell is sampled at 2 x 2 points, so that an image pixel of 10 m is not skip
 each point the block's polynomials give azimuth time and slant range, the slice's timing the line, and the
 ground-range records the sample. Over a block the records are expanded about the block's middle range to the
 third order, which leaves out less than 1e-4 pixel.
+
+Squares of 16 x 16 cells are worked step by step, each step a loop of fixed length without a choice in it,
+which the compiler turns into vector instructions; only fetching the pixels is done one by one.
 """
 
 from typing import NamedTuple
@@ -20,6 +23,7 @@ from avalanche_assets.sentinel1.visibility import Visibility
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Flags = NDArray[np.uint8]
+Indices = NDArray[np.int32]
 
 EQUIVALENT_LOOKS = {10.0: 6.0, 20.0: 7.6}
 """Resolution of the grid to the equivalent looks of a cell on level ground: mean squared over variance.
@@ -27,6 +31,7 @@ EQUIVALENT_LOOKS = {10.0: 6.0, 20.0: 7.6}
 Measured with simulated speckle of 4.4 looks at the products' 20 x 22 m; neighbouring pixels are correlated,
 so that four of them are not worth 17.6 looks.
 """
+CELLS = PART_PX * PART_PX
 MAX_PIECES = 64
 """Record intervals that a block may meet: 1.3 km are 0.2 s, the records some 0.5 s or more apart."""
 
@@ -93,139 +98,179 @@ def sample_blocks(
             power of two; line n of the stack is in row n modulo rows.
         held: First and stop line of the stack that the ring holds now, and its first sample.
         corner: Grid row and column at which `out` and `flags` begin.
-        out: Gets the mean power of each cell's samples, NaN when one of them has none.
+        out: Gets the mean power of each cell's samples, NaN when one of them has none. Both stay
+            as they are where the ring is a single sample wide.
         flags: Gets `Visibility` bits BORDER, OUTSIDE and NOISE_LIMITED of either polarisation.
     """
-    pieces = np.empty((MAX_PIECES, 12))
-    height, line, sample = np.empty((4, PART_PX)), np.empty((4, PART_PX)), np.empty((4, PART_PX))
+    if ring[0].shape[1] < 2:
+        return  # no two pixels to interpolate between
+    pieces = np.empty((MAX_PIECES, 11))
+    points = np.empty((4, 4, CELLS))
+    height, time, line, sample = points[0], points[1], points[2], points[3]
+    indices = np.empty((2, 4, CELLS), np.int32)
+    shares, power = np.empty((2, 4, CELLS), np.float32), np.empty((2, CELLS), np.float32)
+    missed = np.empty(CELLS, np.float32)
     flat = (ring[0].ravel(), ring[1].ravel())
     for block in chosen:
         row0, col0 = models.corners[block]
-        count = _pieces(timing, models.node_time[block], models.slant_range[block, 0], pieces)
+        count = _pieces(timing, models, block, pieces)
         for part in range((TILE_PX // PART_PX) ** 2):
-            row1 = row0 + part // (TILE_PX // PART_PX) * PART_PX
-            col1 = col0 + part % (TILE_PX // PART_PX) * PART_PX
-            if not wanted[row1 // PART_PX, col1 // PART_PX]:
+            down = part // (TILE_PX // PART_PX) * PART_PX
+            right = part % (TILE_PX // PART_PX) * PART_PX
+            row, col = row0 + down, col0 + right
+            if not wanted[row // PART_PX, col // PART_PX]:
                 continue
-            for row in range(row1, row1 + PART_PX):
-                _subcell_heights(dem, row, col1, height)
-                _place(models, block, row, col1, pieces[: count + 1], height, line, sample)
-                area = slice(col1 - corner[1], col1 - corner[1] + PART_PX)
-                powers = out[0][row - corner[0], area], out[1][row - corner[0], area]
-                _mean_power(flat, ring[0].shape, held, line, sample, powers, flags[row - corner[0], area])
+            _subcell_heights(dem, row, col, height)
+            _place(models, block, down, right, height, time, sample)
+            _to_pixels(pieces[:count], time, sample, line)
+            _locate(ring[0].shape, held, line, sample, indices, shares, missed)
+            _sum_powers(flat, indices, shares, power)
+            rows = slice(row - corner[0], row - corner[0] + PART_PX)
+            cols = slice(col - corner[1], col - corner[1] + PART_PX)
+            _store(power, missed, (out[0][rows, cols], out[1][rows, cols]), flags[rows, cols])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _subcell_heights(dem: Float32s, row: int, col: int, out: Floats) -> None:
-    """Heights a quarter cell off the centres of a row of cells, bilinear, shape (4, cells).
+    """Heights a quarter cell off the centres of a square of cells, bilinear, shape (4, cells).
 
     A neighbour without height counts as the centre.
     """
-    above, below = dem[max(row - 1, 0)], dem[min(row + 1, dem.shape[0] - 1)]
-    for k in range(out.shape[1]):
-        here, before, after = col + k, max(col + k - 1, 0), min(col + k + 1, dem.shape[1] - 1)
-        centre = dem[row, here]
-        for sub in range(4):
-            across, beside = below if sub // 2 else above, after if sub % 2 else before
-            vertical, horizontal, diagonal = across[here], dem[row, beside], across[beside]
-            if np.isnan(vertical + horizontal + diagonal):
+    around = np.empty((PART_PX + 2, PART_PX + 2), np.float32)
+    for i in range(PART_PX + 2):
+        for j in range(PART_PX + 2):
+            inside = min(max(row + i - 1, 0), dem.shape[0] - 1), min(max(col + j - 1, 0), dem.shape[1] - 1)
+            around[i, j] = dem[inside]
+    for sub in range(4):
+        down, right = sub // 2 * 2, sub % 2 * 2
+        for i in range(PART_PX):
+            for j in range(PART_PX):
+                centre, vertical = around[i + 1, j + 1], around[i + down, j + 1]
+                horizontal, diagonal = around[i + 1, j + right], around[i + down, j + right]
                 vertical = centre if np.isnan(vertical) else vertical
                 horizontal = centre if np.isnan(horizontal) else horizontal
                 diagonal = centre if np.isnan(diagonal) else diagonal
-            out[sub, k] = 0.5625 * centre + 0.1875 * (vertical + horizontal) + 0.0625 * diagonal
+                out[sub, i * PART_PX + j] = (
+                    0.5625 * centre + 0.1875 * (vertical + horizontal) + 0.0625 * diagonal
+                )
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _place(
     models: BlockModels,
     block: int,
-    row: int,
-    col: int,
-    pieces: Floats,
+    down: int,
+    right: int,
     height: Floats,
-    line: Floats,
-    sample: Floats,
+    time: Floats,
+    slant_range: Floats,
 ) -> None:
-    """Line and sample of the four points of a row of cells, each of shape (4, cells)."""
-    row0, col0 = models.corners[block]
+    """Azimuth time and slant range of the points of a square, less those of the block's middle.
+
+    Arrays have the shape (4, cells); the square lies `down` and `right` cells from the block's corner.
+    """
     middle, scale = models.height_m[block, 0], 1.0 / models.height_m[block, 1]
-    time_terms, range_terms = models.time[block], models.slant_range[block]
-    middle_range = range_terms[0]
+    time_terms, range_terms = _about_middle(models.time[block]), _about_middle(models.slant_range[block])
+    step = 2.0 / TILE_PX
     for sub in range(4):
-        down, right = 2 * (sub // 2) - 1, 2 * (sub % 2) - 1
-        y = 1.0 - (row - row0 + 0.5 + 0.25 * down) * (2.0 / TILE_PX)
-        west = (col - col0 + 0.5 + 0.25 * right) * (2.0 / TILE_PX) - 1.0
-        for k in range(height.shape[1]):
-            x, h = west + k * (2.0 / TILE_PX), (height[sub, k] - middle) * scale
-            line[sub, k] = quadratic(time_terms, x, y, h)
-            sample[sub, k] = quadratic(range_terms, x, y, h) - middle_range
-    # Most blocks lie in one piece: a loop without a choice in it is worked eight points at a time.
-    if pieces.shape[0] == 2:
-        for sub in range(4):
-            for k in range(height.shape[1]):
-                line[sub, k], sample[sub, k] = _line_sample(pieces[0], line[sub, k], sample[sub, k])
-    else:
-        for sub in range(4):
-            for k in range(height.shape[1]):
-                at = 0
-                while line[sub, k] >= pieces[at + 1, 0]:
-                    at += 1
-                line[sub, k], sample[sub, k] = _line_sample(pieces[at], line[sub, k], sample[sub, k])
+        north = 1.0 - (down + 0.25 + 0.5 * (sub // 2)) * step
+        west = (right + 0.25 + 0.5 * (sub % 2)) * step - 1.0
+        for i in range(PART_PX):
+            y = north - i * step
+            for j in range(PART_PX):
+                x, k = west + j * step, i * PART_PX + j
+                h = (height[sub, k] - middle) * scale
+                time[sub, k] = quadratic(time_terms, x, y, h)
+                slant_range[sub, k] = quadratic(range_terms, x, y, h)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
-def _line_sample(piece: Floats, time: float, r: float) -> tuple[float, float]:
-    """Line and sample at an azimuth time and a slant range less that of the block's middle."""
-    later = time - piece[3]
-    cubic = piece[6] + later * piece[10] + r * (piece[7] + later * piece[11])
-    sample = piece[4] + later * piece[8] + r * (piece[5] + later * piece[9] + r * cubic)
-    return piece[1] + later * piece[2], sample
+@njit(cache=True, nogil=True, inline="always")
+def _about_middle(c: Floats) -> tuple[float, ...]:
+    """Terms of `quadratic` without the constant one, held in registers."""
+    return 0.0, c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _mean_power(
-    flat: tuple[Float32s, Float32s],
+def _to_pixels(pieces: Floats, time: Floats, sample: Floats, line: Floats) -> None:
+    """Lines and samples of the points of a square; arrays have the shape (4, cells).
+
+    Args:
+        pieces: See `_pieces`.
+        time: Azimuth time less that of the block's middle.
+        sample: Holds the slant range less that of the block's middle and gets the sample.
+        line: Gets the line.
+    """
+    slant_range = sample.copy() if len(pieces) > 1 else sample
+    for at in range(len(pieces)):
+        begin = pieces[at, 0] if at > 0 else -np.inf
+        line0, a_second = pieces[at, 1], pieces[at, 2]
+        a, b, c, d = pieces[at, 3], pieces[at, 4], pieces[at, 5], pieces[at, 6]
+        a1, b1, c1, d1 = pieces[at, 7], pieces[at, 8], pieces[at, 9], pieces[at, 10]
+        for sub in range(4):
+            for k in range(CELLS):
+                t, r = time[sub, k], slant_range[sub, k]
+                cubic = c + t * c1 + r * (d + t * d1)
+                placed = a + t * a1 + r * (b + t * b1 + r * cubic)
+                if at == 0 or t >= begin:
+                    line[sub, k], sample[sub, k] = line0 + t * a_second, placed
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _locate(
     shape: tuple[int, int],
     held: tuple[int, int, int],
     line: Floats,
     sample: Floats,
-    out: tuple[Float32s, Float32s],
-    flags: Flags,
+    indices: Indices,
+    shares: Float32s,
+    missed: Float32s,
 ) -> None:
-    """Mean of each cell's four bilinear samples; the cell has no value when one of them has none."""
-    first, stop, left = held
-    mask, width = shape[0] - 1, shape[1]
-    one = np.uint64(1)
-    for k in range(line.shape[1]):
-        total_vv = total_vh = 0.0
-        outside = False
-        for sub in range(4):
-            y, x = line[sub, k], sample[sub, k] - left
-            if not (first <= y <= stop - 1 and 0.0 <= x <= width - 1):
-                outside = True
-                break
-            top, col = min(int(y), stop - 2), min(int(x), width - 2)
-            v, u = np.float32(y - top), np.float32(x - col)
+    """Where in the ring the pixels around each point of a square are.
+
+    Args:
+        shape: Of the ring.
+        held: See `sample_blocks`.
+        line: Shape (4, cells).
+        sample: Likewise.
+        indices: Get the places of the pixel above and left, and of that below, shape (2, 4, cells).
+        shares: Get how far down and right of that pixel the point lies, shape (2, 4, cells).
+        missed: Gets how many of a cell's points the ring does not hold, shape (cells,).
+    """
+    mask, width = np.int32(shape[0] - 1), np.int32(shape[1])
+    first, last = float(held[0]), float(held[1] - 1)
+    left, right = float(held[2]), float(held[2] + shape[1] - 1)
+    missed[:] = np.float32(0.0)
+    for sub in range(4):
+        for k in range(CELLS):
+            y, x = line[sub, k], sample[sub, k]
+            inside = (y >= first) & (y <= last) & (x >= left) & (x <= right)
+            missed[k] += np.float32(0.0) if inside else np.float32(1.0)
+            y, x = (y, x) if inside else (first, left)
+            top, col = min(np.floor(y), last - 1.0), min(np.floor(x), right - 1.0)
+            shares[0, sub, k], shares[1, sub, k] = np.float32(y - top), np.float32(x - col)
+            # Each result is narrowed at once: 32 bits hold any place in the ring.
+            row, at = np.int32(top), np.int32(col - left)
+            below = np.int32(row + np.int32(1))
+            indices[0, sub, k] = np.int32(np.int32(np.int32(row & mask) * width) + at)
+            indices[1, sub, k] = np.int32(np.int32(np.int32(below & mask) * width) + at)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _sum_powers(flat: tuple[Float32s, Float32s], indices: Indices, shares: Float32s, power: Float32s) -> None:
+    """Sum of each cell's four bilinear samples, in either polarisation."""
+    power[:] = np.float32(0.0)
+    for sub in range(4):
+        for k in range(CELLS):
             # Unsigned, so that no index is checked for being counted from the end.
-            upper = np.uint64((top & mask) * width + col)
-            lower = np.uint64(((top + 1) & mask) * width + col)
-            total_vv += _bilinear(flat[0], upper, lower, one, v, u)
-            total_vh += _bilinear(flat[1], upper, lower, one, v, u)
-        if outside:
-            flags[k] = OUTSIDE
-            continue
-        if np.isnan(total_vv + total_vh):
-            flags[k] = BORDER
-        elif total_vv > 0.0 and total_vh > 0.0:
-            flags[k] = 0
-        else:
-            # They keep their power: leaving dark cells out would brighten the mean of dark ground.
-            flags[k] = NOISE_LIMITED
-        out[0][k], out[1][k] = 0.25 * total_vv, 0.25 * total_vh
+            upper, lower = np.uint64(indices[0, sub, k]), np.uint64(indices[1, sub, k])
+            v, u = shares[0, sub, k], shares[1, sub, k]
+            power[0, k] += _bilinear(flat[0], upper, lower, v, u)
+            power[1, k] += _bilinear(flat[1], upper, lower, v, u)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
-def _bilinear(image: Float32s, upper: int, lower: int, one: int, v: float, u: float) -> float:
+def _bilinear(image: Float32s, upper: int, lower: int, v: float, u: float) -> float:
+    one = np.uint64(1)
     above = image[upper] + u * (image[upper + one] - image[upper])
     below = image[lower] + u * (image[lower + one] - image[lower])
     power: float = above + v * (below - above)
@@ -233,13 +278,29 @@ def _bilinear(image: Float32s, upper: int, lower: int, one: int, v: float, u: fl
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _pieces(timing: ImageTiming, node_time: Floats, middle_range: float, pieces: Floats) -> int:
+def _store(power: Float32s, missed: Float32s, out: tuple[Float32s, Float32s], flags: Flags) -> None:
+    """Means and flags of a square of cells; a cell has no value when one of its samples has none."""
+    for i in range(PART_PX):
+        for j in range(PART_PX):
+            k = i * PART_PX + j
+            vv, vh = np.float32(0.25) * power[0, k], np.float32(0.25) * power[1, k]
+            outside = missed[k] > np.float32(0.0)
+            # They keep their power: leaving dark cells out would brighten the mean of dark ground.
+            dark = NOISE_LIMITED if (vv <= 0.0) | (vh <= 0.0) else 0
+            flags[i, j] = OUTSIDE if outside else BORDER if np.isnan(vv + vh) else dark
+            out[0][i, j] = np.float32(np.nan) if outside else vv
+            out[1][i, j] = np.float32(np.nan) if outside else vh
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _pieces(timing: ImageTiming, models: BlockModels, block: int, pieces: Floats) -> int:
     """The intervals of time over which line and sample of a block are smooth, in order; returns their number.
 
-    A piece holds: its begin; line at the reference time, and lines a second; reference time; four terms of
-    the sample at the reference time, and their change a second.
+    Times are counted from that of the block's middle. A piece holds: its begin; line at the middle, and lines
+    a second; four terms of the sample at the middle, and their change a second.
     """
-    begin, end = node_time.min(), node_time.max()
+    begin, end = models.node_time[block].min(), models.node_time[block].max()
+    middle = models.time[block, 0], models.slant_range[block, 0]
     slices, count = timing.first_time.size, 0
     for k in range(slices):
         slice_begin = timing.first_time[k] if k > 0 else -np.inf
@@ -254,25 +315,25 @@ def _pieces(timing: ImageTiming, node_time: Floats, middle_range: float, pieces:
                 continue
             if piece_end <= piece_begin or count >= MAX_PIECES - 1:
                 continue
-            _fill_piece(timing, k, max(lower, first), min(lower + 1, last), middle_range, pieces[count])
-            pieces[count, 0] = piece_begin
+            _fill_piece(timing, k, max(lower, first), min(lower + 1, last), middle, pieces[count])
+            pieces[count, 0] = piece_begin - middle[0]
             count += 1
-    pieces[count, 0] = np.inf
     return count
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _fill_piece(
-    timing: ImageTiming, k: int, lower: int, upper: int, middle_range: float, piece: Floats
+    timing: ImageTiming, k: int, lower: int, upper: int, middle: tuple[float, float], piece: Floats
 ) -> None:
-    piece[3] = timing.record_time[lower]
     piece[2] = 1.0 / timing.line_interval_s[k]
-    piece[1] = timing.top[k] + (piece[3] - timing.first_time[k]) * piece[2]
+    piece[1] = timing.top[k] + (middle[0] - timing.first_time[k]) * piece[2]
     span = timing.record_time[upper] - timing.record_time[lower]
-    _expand(timing, k, lower, middle_range, piece[4:8])
-    _expand(timing, k, upper, middle_range, piece[8:12])
+    later = middle[0] - timing.record_time[lower]
+    _expand(timing, k, lower, middle[1], piece[3:7])
+    _expand(timing, k, upper, middle[1], piece[7:11])
     for term in range(4):
-        piece[8 + term] = (piece[8 + term] - piece[4 + term]) / span if upper > lower else 0.0
+        piece[7 + term] = (piece[7 + term] - piece[3 + term]) / span if upper > lower else 0.0
+        piece[3 + term] += later * piece[7 + term]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
