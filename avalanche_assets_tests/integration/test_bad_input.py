@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 TRUNCATED, ONE_POLARISATION, WRONG_ORBIT, GOOD = "2018-02-20", "2018-02-26", "2018-03-10", "2018-03-28"
 FIRST_REFERENCE, TEST_DATE, DATE_AFTER = "2017-08-18", "2018-03-10", "2018-03-16"
 GROUND = ("dem", "slope_aspect", "track_geometry", "corridors", "avalanche_events", "terrain_patches")
-LEARNED = (*RECIPES, "thresholds", "evaluation")
+LEARNED = (*RECIPES, "anomaly_scores", "score_background", "thresholds", "evaluation")
 
 
 def products_of(deployment, day):
@@ -144,8 +144,7 @@ def first_run(tiny_season, tmp_path_factory):
 
     def forget(asset, partition):
         learned = asset in (*LEARNED, "track_geometry", "reference_sigma0")
-        bad = partition in (FIRST_REFERENCE, TEST_DATE)
-        return learned or bad or (asset, partition) == ("anomaly_scores", DATE_AFTER)
+        return learned or partition in (FIRST_REFERENCE, TEST_DATE)
 
     deployment = tiny_season.copy(tmp_path_factory.mktemp("first_run"), forget)
     for day in (FIRST_REFERENCE, TEST_DATE):
@@ -155,9 +154,10 @@ def first_run(tiny_season, tmp_path_factory):
 
 def test_season_is_learned_without_its_damaged_dates(first_run, tiny_season):
     failures, layout = first_run.report.failures, first_run.deployment.layout
-    assert set(failures) == {FIRST_REFERENCE, TEST_DATE}
+    assert set(failures) == {FIRST_REFERENCE, TEST_DATE}, failures
     assert layout.reference_sigma0("2017-18").exists()
-    assert read_table(layout.thresholds, THRESHOLDS).num_rows == 24
+    rows = read_table(tiny_season.layout.thresholds, THRESHOLDS).num_rows
+    assert read_table(layout.thresholds, THRESHOLDS).num_rows == rows > 0
     assert read_table(layout.evaluation, EVALUATION).num_rows > 0
     # The date after the damaged one has nothing to be compared with.
     left_out = {"reference_sigma0": [FIRST_REFERENCE], "vae": [DATE_AFTER], "evaluation": [TEST_DATE]}
