@@ -33,8 +33,9 @@ Bools = NDArray[np.bool_]
 
 RUN_PX = 64
 """Pixels of a line are needed or not by runs of this many."""
-BLOCK_LINES = 512
-"""Lines read at a time, from multiples of it: whole rows of tiles in the tiled twin, some 26 MB."""
+BLOCK_LINES = 256
+"""Lines read at a time, from multiples of it: 13 MB, half a row of tiles of the tiled twin, whose other half
+stays in the cache of GDAL."""
 
 
 @dataclass(frozen=True)
