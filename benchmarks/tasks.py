@@ -5,6 +5,7 @@ block) and returns the work to be timed, which returns how many pixels (or bytes
 """
 
 import json
+import math
 import re
 import resource
 import sys
@@ -19,12 +20,13 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from avalanche_assets.grid import Grid
+from avalanche_assets.grid import TILE_PX, Grid
 from avalanche_assets.grid import Window as GridWindow
 from avalanche_assets.rasters import cog_writer
-from avalanche_assets.sentinel1.block_model import PART_PX
+from avalanche_assets.sentinel1.block_model import PART_PX, fit_blocks
 from avalanche_assets.sentinel1.mosaic import sigma0_tiles
 from avalanche_assets.sentinel1.product import Product
+from avalanche_assets.sentinel1.sampling import sample_blocks
 from avalanche_assets.sentinel1.slices import SliceStack
 from benchmarks.inventory import events, events_pandas
 from benchmarks.learning import score_date_ours, score_date_vae, train_memory, train_stream
@@ -150,6 +152,34 @@ def geocode(scene: Scene) -> Work:
                 write(tile.window, {"vv": tile.vv, "vh": tile.vh})
         return 2 * grid.height * grid.width
 
+    return work
+
+
+def sampling(scene: Scene) -> Work:
+    """Projection and sampling of two polarisations alone, on one core, as eos-sar's: no reading, no file."""
+    stack, grid, heights = scene.stack(), scene.grid, scene.heights()
+    orbit, timing = stack.orbit, stack.timing(stack.orbit)
+    blocks = np.ones((grid.height // TILE_PX, grid.width // TILE_PX), bool)
+    wanted = np.ones((grid.height // PART_PX, grid.width // PART_PX), bool)
+    nodes = fit_blocks(orbit, heights, grid, blocks)
+    lines, samples = stack.line_sample(nodes.node_time, nodes.node_range, orbit)
+    first, stop = max(int(lines.min()) - 2, 0), min(int(lines.max()) + 3, stack.shape[0])
+    left, right = max(int(samples.min()) - 2, 0), min(int(samples.max()) + 3, stack.shape[1])
+    shape = 2 ** math.ceil(math.log2(stop - first)), right - left
+    ring = np.ones(shape, np.float32), np.ones(shape, np.float32)
+    out = np.empty((2, *grid.shape), np.float32)
+    flags = np.empty(grid.shape, np.uint8)
+
+    def work() -> int:
+        models = fit_blocks(orbit, heights, grid, blocks)
+        every, held = np.arange(len(models.corners)), (first, stop, left)
+        powers = out[0], out[1]
+        sample_blocks(models, every, timing, heights, wanted, ring, held, (0, 0), powers, flags)
+        if not np.isfinite(out).all():
+            raise SystemExit("sampling: cells without a value; the area does not lie on the image")
+        return 2 * grid.height * grid.width
+
+    work()
     return work
 
 
