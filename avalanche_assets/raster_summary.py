@@ -78,7 +78,7 @@ class RunningSummary:
         if known:
             chosen = order[np.searchsorted(below, (known + 1) // 2)]
             middle = np.uint32((int(chosen) << DROPPED_BITS) + (1 << (DROPPED_BITS - 1)))
-            median = float(middle.view(np.float32))
+            median = float(middle.view(np.float32)) if edges[chosen] else 0.0
         means = np.full(self._small.shape, np.nan)
         np.divide(self._blocks[..., 0], self._blocks[..., 1], out=means, where=self._blocks[..., 1] > 0)
         return BandSummary(known / self._cells, median, means, self._small)

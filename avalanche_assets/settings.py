@@ -307,7 +307,7 @@ class DetectionSettings(_Section):
     `false_alarm_rate`.
     """
 
-    detector: ModelName | VariantName = "vae_local"
+    detector: ModelName | VariantName = "dual_contrast"
     label_window: Literal["new", "recent"] = "new"
     operating_point: Literal["balanced", "mapping", "screening", "budget"] = "budget"
     false_alarm_rate: float = Field(0.05, gt=0, lt=1)

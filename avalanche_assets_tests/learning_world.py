@@ -9,6 +9,7 @@ from detection_world import acquisition, build_world, example_settings
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.patches.scene_level import SceneLevels
+from avalanche_assets.settings import DetectionSettings
 from avalanche_assets.tables import (
     ANOMALY_SCORES,
     CORRIDOR_LABELS,
@@ -38,7 +39,8 @@ class LearningWorld:
     """
 
     def __init__(self, root, seed=1):
-        self.settings = example_settings(root)
+        chosen = {"detection": DetectionSettings(detector="vae_local")}
+        self.settings = example_settings(root).model_copy(update=chosen)
         self.layout = self.settings.layout
         self.world = build_world()
         self.ids = self.world.corridors["corridor_id"].tolist()

@@ -117,4 +117,6 @@ def test_median_has_decibels_only_where_it_is_positive(deployment, power, expect
     assert in_db(power) == (expected if power != np.inf else np.inf)
     for day in REFERENCE:
         store(day, REMOVED, power)
-    assert materialise(0, "2017-18").metadata["median VV (dB)"] == expected
+    # Medians are known to half a bin of 1/256.
+    found = materialise(0, "2017-18").metadata["median VV (dB)"]
+    assert found == (None if expected is None else pytest.approx(expected, abs=0.02))
