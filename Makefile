@@ -10,7 +10,7 @@ export DAGSTER_HOME ?= $(CURDIR)/$(DEMO)/dagster_home
 INSTANCE = mkdir -p $$DAGSTER_HOME && cp deploy/local/dagster.yaml $$DAGSTER_HOME/
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench orchestration demo ui test ui-test unit messages pictures lint format real-geometry real-pixels clean
+.PHONY: help install bench orchestration workers audit sbom demo ui test ui-test unit messages pictures lint format real-geometry real-pixels clean
 
 help: ## List the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -84,6 +84,15 @@ bench: $(VENV)/.installed-bench ## Speed and memory against peers (8 GB of disk;
 
 orchestration: $(VENV)/.installed-dev ## What orchestration costs a date and step (a quarter of an hour)
 	@$(BIN)/python -m benchmarks.orchestration
+
+workers: $(VENV)/.installed-dev ## One worker against two, and what N machines take (20 minutes; PostgreSQL, Redis)
+	@$(BIN)/python -m benchmarks.workers
+
+audit: $(VENV)/.installed-dev ## Known vulnerabilities of the pinned packages (asks the package index)
+	$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
+
+sbom: $(VENV)/.installed-dev ## List of all third-party parts, CycloneDX (sbom.json)
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --of JSON -o sbom.json $(BIN)/python
 
 clean: ## Remove what the tasks made, except .venv
 	rm -rf $(DEMO) .real-geometry .real-pixels .bench

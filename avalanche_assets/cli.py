@@ -141,6 +141,23 @@ def doctor(
 
 
 @app.command()
+def move_instance(
+    home: Annotated[
+        Path, typer.Argument(help="DAGSTER_HOME of the instance that is left, such as one on SQLite.")
+    ],
+) -> None:
+    """Carry the runs of another instance over into that of DAGSTER_HOME, such as one on PostgreSQL."""
+    from avalanche_assets.automation.instance_move import move_instance as move
+
+    with _instance() as instance:
+        moved = move(home, instance, typer.echo)
+    typer.echo(
+        f"{moved.runs} runs with {moved.events} events and {moved.backfills} backfills moved; "
+        f"{moved.known} runs were there"
+    )
+
+
+@app.command()
 def real_geometry(
     data: Annotated[Path, typer.Argument(help="Folder with the real data sets.")],
     out: Annotated[Path, typer.Argument(help="Folder for everything that is made.")],

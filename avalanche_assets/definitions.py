@@ -43,6 +43,7 @@ from avalanche_assets.automation.promotion import promote_job, promotion_check
 from avalanche_assets.automation.retries import try_again_later
 from avalanche_assets.automation.stages import stage_jobs
 from avalanche_assets.catalogue.acquisitions import read_catalogue
+from avalanche_assets.layout_version import check_layout
 from avalanche_assets.resources.code_location import CodeLocation
 from avalanche_assets.resources.pipeline import Pipeline
 from avalanche_assets.settings import SETTINGS_VARIABLE, Settings, load_settings
@@ -109,9 +110,10 @@ def build_definitions(settings_file: Path, webserver: str = "") -> dg.Definition
     """Assets, jobs and resources of the deployment that `settings_file` describes.
 
     Raises:
-        SettingsError: The settings file cannot be used.
+        SettingsError: The settings file cannot be used, or the data root has another layout than this code.
     """
     settings = load_settings(settings_file)
+    check_layout(settings.layout)
     catalogue = read_catalogue(settings.layout.acquisition_catalogue, settings.season.max_gap_days)
     partitions = Partitions(catalogue, settings)
     assets = presented(build_assets(settings), partitions, remote=settings.source.remote)

@@ -15,6 +15,11 @@ class DataLayout:
 
     root: Path
 
+    @property
+    def version_file(self) -> Path:
+        """Says which layout this is (`layout_version.py`)."""
+        return self.root / "layout.json"
+
     # acquisition
     @property
     def acquisition_catalogue(self) -> Path:

@@ -41,12 +41,12 @@ def local_home(folder: Path) -> Path:
 def running(
     name: str, *arguments: str, env: Mapping[str, str], logs: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A command of this environment in a process group of its own, ended with all its children.
+    """A command of this environment (or any, by its path) in a process group, ended with all its children.
 
     Dagster takes SIGTERM for SIGINT, which a background process inherits as ignored: both are given back
     their default action before the program starts.
     """
-    with (logs / f"{name}.log").open("wb") as log:
+    with (logs / f"{Path(name).name}.log").open("wb") as log:
         process = subprocess.Popen(
             [str(Path(sys.executable).parent / name), *arguments],
             cwd=ROOT,
@@ -57,7 +57,7 @@ def running(
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
-        yield
+        yield process
     finally:
         _end_group(process)
 
@@ -98,8 +98,12 @@ class DagsterClient:
             json.dumps({"query": text, "variables": variables}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                content = json.load(answer)
+        except urllib.error.HTTPError as error:
+            error.add_note(error.read().decode(errors="replace")[:3000])
+            raise
         assert "errors" not in content, content["errors"]
         return content["data"]
 
@@ -114,7 +118,7 @@ class DagsterClient:
             if value:
                 return value
             time.sleep(0.5)
-        tails = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in self.logs.glob("*.log"))
+        tails = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in self.logs.rglob("*.log"))
         raise AssertionError(f"{what}: not within {seconds:.0f} s\n{tails}")
 
     def wait_until_loaded(self) -> None:
@@ -160,6 +164,15 @@ class DagsterClient:
             return run["status"] if run["status"] in ENDED else None
 
         return self.wait(f"end of run {run_id}", status, seconds)
+
+    def messages(self, run_id: str) -> list[str]:
+        """What the log of a run says."""
+        answer = self.query(
+            """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+                 ... on MessageEvent { message } } } } }""",
+            id=run_id,
+        )
+        return [event["message"] for event in answer["logsForRun"]["events"]]
 
     def backfill_assets(self, assets: Sequence[str], dates: Sequence[str]) -> str:
         """Launches an asset backfill; returns its id."""

@@ -28,13 +28,17 @@ def presented(
         partitions: Of the deployment.
         remote: Whether its source is asked by a schedule.
     """
-    stages = {name: stage.name for stage in STAGES for name in stage.assets}
+    stages = {name: stage for stage in STAGES for name in stage.assets}
 
     def dressed(spec: dg.AssetSpec) -> dg.AssetSpec:
         name, group = spec.key.to_user_string(), spec.group_name or "default"
         number = f"{FLOW.index(group) + 1}_" if group in FLOW else ""
-        job = stages.get(name, "find_acquisitions")
-        tags = {"avalanche/made": _cadence(spec, partitions), "avalanche/job": job}
+        stage = stages.get(name, STAGES[0])
+        tags = {
+            "avalanche/made": _cadence(spec, partitions),
+            "avalanche/job": stage.name,
+            "avalanche/demand": stage.demand,
+        }
         spec = spec.replace_attributes(group_name=number + group).merge_attributes(tags=tags)
         watched = remote and name == "acquisition_catalogue"
         return spec.replace_attributes(freshness_policy=ASKED_WITHIN) if watched else spec

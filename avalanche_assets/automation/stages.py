@@ -2,11 +2,21 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import dagster as dg
 
 from avalanche_assets.settings import ModelName
+
+Demand = Literal["download", "compute", "train"]
+"""What a step keeps busy: the network, a core for seconds to minutes, or all cores for hours."""
+REQUESTS: dict[Demand, dict[str, str]] = {
+    "download": {"cpu": "250m", "memory": "1Gi"},
+    "compute": {"cpu": "1", "memory": "6Gi"},
+    "train": {"cpu": "4", "memory": "8Gi"},
+}
+"""Of a pod on Kubernetes."""
+CPU_LIMIT: dict[Demand, str] = {"download": "1", "compute": "2", "train": "16"}
 
 
 @dataclass(frozen=True)
@@ -17,16 +27,30 @@ class Stage:
         name: Name of the Dagster job.
         title: What an operator reads.
         assets: Names of the assets; those that a deployment lacks are left out.
+        demand: What its runs ask of a machine.
     """
 
     name: str
     title: str
     assets: tuple[str, ...]
+    demand: Demand = "compute"
+
+    @property
+    def run_tags(self) -> dict[str, Any]:
+        """Where a run of it goes: to a queue of Celery, into a pod of this size; ignored on one machine."""
+        request = REQUESTS[self.demand]
+        limits = {"cpu": CPU_LIMIT[self.demand], "memory": request["memory"]}
+        return {
+            "dagster-celery/queue": self.demand,
+            "dagster-k8s/config": {
+                "container_config": {"resources": {"requests": request, "limits": limits}},
+            },
+        }
 
 
 STAGES = (
-    Stage("find_acquisitions", "Acquisition catalogue", ("acquisition_catalogue",)),
-    Stage("fetch_products", "Products and orbits", ("s1_products", "orbit_files")),
+    Stage("find_acquisitions", "Acquisition catalogue", ("acquisition_catalogue",), "download"),
+    Stage("fetch_products", "Products and orbits", ("s1_products", "orbit_files"), "download"),
     Stage(
         "prepare_ground",
         "Terrain and inventory",
@@ -35,7 +59,7 @@ STAGES = (
     Stage("compute_sigma0", "Terrain-corrected sigma0", ("sigma0",)),
     Stage("compute_reference", "Snow-free reference", ("reference_sigma0",)),
     Stage("cut_patches", "VV*/VH*, patches, labels", ("vv_vh_star", "corridor_patches", "corridor_labels")),
-    Stage("train", "Training", ("training_split", *get_args(ModelName))),
+    Stage("train", "Training", ("training_split", *get_args(ModelName)), "train"),
     Stage("score", "Anomaly scores", ("anomaly_scores",)),
     Stage(
         "choose_thresholds",
@@ -58,7 +82,14 @@ def stage_jobs(present: Collection[str]) -> list[Any]:
     for stage in STAGES:
         names = [name for name in stage.assets if name in present]
         if names:
-            jobs.append(dg.define_asset_job(stage.name, _selection(names, present), description=stage.title))
+            jobs.append(
+                dg.define_asset_job(
+                    stage.name,
+                    _selection(names, present),
+                    description=stage.title,
+                    run_tags=stage.run_tags,
+                )
+            )
     return jobs
 
 

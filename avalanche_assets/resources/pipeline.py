@@ -7,6 +7,7 @@ import dagster as dg
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue, read_catalogue
 from avalanche_assets.layout import DataLayout
+from avalanche_assets.layout_version import stamp_layout
 from avalanche_assets.settings import Settings, load_settings
 
 
@@ -21,8 +22,10 @@ class Pipeline(dg.ConfigurableResource["Pipeline"]):
 
     @cached_property
     def settings(self) -> Settings:
-        """Settings, read once a run."""
-        return load_settings(Path(self.settings_file))
+        """Settings, read once a run; a data root of another layout stops it."""
+        settings = load_settings(Path(self.settings_file))
+        stamp_layout(settings.layout)
+        return settings
 
     @property
     def layout(self) -> DataLayout:
