@@ -92,7 +92,7 @@ audit: $(VENV)/.installed-dev ## Known vulnerabilities of the pinned packages (a
 	$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
 
 sbom: $(VENV)/.installed-dev ## List of all third-party parts, CycloneDX (sbom.json)
-	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --of JSON -o sbom.json $(BIN)/python
+	$(BIN)/cyclonedx-py environment --no-validate --pyproject pyproject.toml --of JSON -o sbom.json $(BIN)/python
 
 clean: ## Remove what the tasks made, except .venv
 	rm -rf $(DEMO) .real-geometry .real-pixels .bench
