@@ -544,7 +544,7 @@ def test_versions_are_compared_on_the_same_test_pairs(tiny_season, learning_copy
     usable = np.isin(test.states["new"], ("positive", "negative"))
     expected = [
         average_precision_score(positive[usable], test.scores[name][usable])
-        for name in ("change_threshold", "vae_local")
+        for name in ("change_threshold", settings.detection.detector)
     ]
     assert [found.candidate, found.current] == pytest.approx(expected)
     assert found.gain == pytest.approx(expected[0] - expected[1])
