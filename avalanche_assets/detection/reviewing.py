@@ -11,6 +11,7 @@ from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from avalanche_assets.detection.reviews import Review, in_force
+from avalanche_assets.detection.unseen import WET_SNOW
 from avalanche_assets.tables import CORRIDOR_LABELS
 
 CONFIRMED, REJECTED, ADDED = "confirmed", "rejected", "added"
@@ -23,7 +24,9 @@ _OF_A_DETECTION = (
 )
 
 
-def apply_reviews(detections: gpd.GeoDataFrame, reviews: Sequence[Review]) -> gpd.GeoDataFrame:
+def apply_reviews(
+    detections: gpd.GeoDataFrame, reviews: Sequence[Review], wet_limit: float = 1.0
+) -> gpd.GeoDataFrame:
     """The detections of one date as they are published once people have looked at them.
 
     A rejected detection becomes a corridor where nothing was detected, a confirmed one is of quality A, and
@@ -33,6 +36,8 @@ def apply_reviews(detections: gpd.GeoDataFrame, reviews: Sequence[Review]) -> gp
     Args:
         detections: `tables.DETECTIONS` of one date, as the detector made them.
         reviews: Those of all dates.
+        wet_limit: Share of wet snow beyond which a corridor without detection is not observable; a rejected
+            detection leaves it so.
     """
     if not reviews:
         return detections
@@ -40,7 +45,7 @@ def apply_reviews(detections: gpd.GeoDataFrame, reviews: Sequence[Review]) -> gp
     for index, row in detections.iterrows():
         review = _review_of(row, reviews)
         if review is not None:
-            for column, value in _changes(row, review, detections.crs).items():
+            for column, value in _changes(row, review, detections.crs, wet_limit).items():
                 reviewed.loc[index, column] = value
     return reviewed
 
@@ -62,10 +67,12 @@ def _review_of(row: pd.Series, reviews: Sequence[Review]) -> Review | None:
     return in_force(reviews, row["corridor_id"], day if pd.isna(first_seen) else first_seen, day)
 
 
-def _changes(row: pd.Series, review: Review, crs: Any) -> dict[str, Any]:
+def _changes(row: pd.Series, review: Review, crs: Any, wet_limit: float) -> dict[str, Any]:
     said = {"reviewer": review.reviewer or None, "review_comment": review.comment or None}
     if review.verdict == "reject":
         nothing = dict.fromkeys(_OF_A_DETECTION) | {"geometry": Polygon()}
+        if row["wet_snow_fraction"] > wet_limit:
+            nothing |= {"observable": False, "reason": WET_SNOW, "score": None}
         return said | {"review": REJECTED, "is_detection": False} | (nothing if row["is_detection"] else {})
     if row["is_detection"]:
         return said | {"review": CONFIRMED, "quality": REVIEWED_QUALITY}

@@ -81,7 +81,8 @@ def detections_of_date(
         _earlier_scores(layout, catalogue, day, rule, choice),
         read_grid(layout.dem),
     )
-    reviewed = apply_reviews(frame, reviews_of(settings, corridors, catalogue.dates("winter")))
+    reviews = reviews_of(settings, corridors, catalogue.dates("winter"))
+    reviewed = apply_reviews(frame, reviews, settings.detection.max_wet_snow_fraction)
     return reviewed, _residuals(frame, samples, maps)
 
 

@@ -14,7 +14,7 @@ from avalanche_assets.detection.outline import peak_pixel
 from avalanche_assets.detectors.base import load_detector, names_of
 from avalanche_assets.grid import Grid
 from avalanche_assets.patches.loading import LoadedSamples
-from avalanche_assets.patches.observability import NO_PREVIOUS
+from avalanche_assets.patches.observability import NO_PREVIOUS, NOT_PROCESSED
 from avalanche_assets.tables import ANOMALY_SCORES, PATCH_SIZE
 
 NO_VALUE = "no value common to both acquisitions"
@@ -48,7 +48,7 @@ def score_table(
     rows: list[dict[str, Any]] = []
     seen = loaded.samples.subset(loaded.observable)
     reasons = dict(zip(loaded.samples.corridor_ids, loaded.reasons, strict=True))
-    missing = NO_VALUE if previous else NO_PREVIOUS
+    missing = NO_PREVIOUS if previous is None else NO_VALUE if len(loaded.samples) else NOT_PROCESSED
     places = corridors.set_index("corridor_id")[["deposit_x", "deposit_y"]]
     for model, folder in folders.items():
         detector = load_detector(model, folder)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from avalanche_assets.settings import DetectionSettings
 
 NO_PREVIOUS = "no previous acquisition"
+NOT_PROCESSED = "previous acquisition not processed"
 OUTSIDE_SWATH = "outside swath"
 HIDDEN = "layover or shadow"
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from avalanche_assets.catalogue.acquisitions import Acquisition
 from avalanche_assets.detection.reviewing import ADDED, CONFIRMED, REJECTED
+from avalanche_assets.patches.observability import NOT_PROCESSED
 from avalanche_assets.reporting.language import DASH, Language, marked
 from avalanche_assets.reporting.summary import OUTSIDE, USUAL_GAP_DAYS, Change, Counts, Part
 from avalanche_assets.settings import DetectionSettings, Settings
@@ -35,7 +36,11 @@ STATES = (marked("new"), marked("persisting"))
 REVIEWS = (marked("confirmed"), marked("rejected"), marked("added"))
 REASONS = (
     *(marked("layover"), marked("shadow"), marked("layover or shadow"), marked("wet snow")),
-    *(marked("outside swath"), marked("no previous acquisition")),
+    *(
+        marked("outside swath"),
+        marked("no previous acquisition"),
+        marked("previous acquisition not processed"),
+    ),
     marked("no value common to both acquisitions"),
     marked("no patch: the corridor lies outside the processed area"),
 )
@@ -118,6 +123,15 @@ def warnings(
             (
                 say("Nothing to compare with"),
                 say("There is no previous acquisition, so new deposits cannot be told apart."),
+            )
+        )
+    elif (detections["reason"] == NOT_PROCESSED).all():
+        found.append(
+            (
+                say("Nothing to compare with"),
+                say(
+                    "The previous acquisition could not be processed yet, so nothing can be said of this one."
+                ),
             )
         )
     wet = median_wet_snow(detections)

@@ -1,5 +1,6 @@
 """The transfer of one file: resumed by ranges, paced, checked before it gets its final name."""
 
+import hashlib
 import logging
 import re
 import shutil
@@ -78,14 +79,26 @@ class Download:
         self._settings = service.settings
         self._report = _Report(remote, progress)
         self._total = remote.size_bytes
+        self._most = 0
 
     def run(self, check: Callable[[Path], None]) -> Path:
         """Fetches and checks the file; see `HttpService.download`."""
+        try:
+            return self._run(check)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise CatalogueError(
+                f"{self._folder}: {self._remote.name} cannot be put there ({error.strerror}); make room, or "
+                "let this user write there, and try again: what has come is kept"
+            ) from error
+
+    def _run(self, check: Callable[[Path], None]) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
         final = self._folder / self._remote.name
         before = identity(final)
         with only_writer(self._folder, self._remote.name):
-            if identity(final) not in (None, before):
+            if identity(final) not in (None, before) and self._is_right(final, check):
                 return final  # The process that was waited for has just put it there.
             wrong = None
             for _ in range(1 + RESTARTS):
@@ -114,21 +127,22 @@ class Download:
 
     def _advance(self, part: PartFile) -> bool:
         """One request for the bytes that lack; whether it brought all of them, False if most."""
-        begun = part.size
+        self._most = max(self._most, part.size)
         headers = {"Accept-Encoding": "identity"}
         if part.size:
             headers["Range"] = f"bytes={part.size}-"
         try:
             with self._service.stream(self._remote.url, headers) as response:
                 self._begin(response, part)
-                begun = part.size
                 self._receive(response, part)
         except RangeError as error:
             raise _WrongBytesError(str(error)) from None
         except AgainError as error:
-            if part.size - begun < ADVANCE_BYTES:
+            # Against the most there ever was: a service that cannot resume would begin anew for ever.
+            advance = part.size - self._most
+            if advance < ADVANCE_BYTES:
                 raise
-            _LOGGER.warning("%s after %d bytes more; going on from there", error, part.size - begun)
+            _LOGGER.warning("%s after %d bytes more; going on from there", error, advance)
             time.sleep(self._settings.first_wait_s)
             return False
         return True
@@ -187,6 +201,19 @@ class Download:
             check(part.path)
         except AvalancheError as error:
             raise _WrongBytesError(f"{where}: {error}") from None
+
+    def _is_right(self, final: Path, check: Callable[[Path], None]) -> bool:
+        """Whether a file that another process fetched is the one that was promised here."""
+        if self._remote.md5:
+            with final.open("rb") as stream:
+                found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if found != self._remote.md5.lower():
+                return False
+        try:
+            check(final)
+        except AvalancheError:
+            return False
+        return True
 
 
 class _Report:

@@ -50,6 +50,13 @@ def test_rejected_detection_is_no_detection_any_more_but_was_seen(second):
     assert row["score"] == 7.0
 
 
+def test_rejected_detection_in_wet_snow_leaves_the_corridor_not_observable(second):
+    wet = second.assign(wet_snow_fraction=0.9)
+    row = apply_reviews(wet, [review(6, SECOND, "reject")], wet_limit=0.8).loc[5]
+    assert (row["is_detection"], row["observable"], row["reason"]) == (False, False, "wet snow")
+    assert row[["score"]].isna().all()
+
+
 def test_verdict_holds_for_as_long_as_the_anomaly_persists(second):
     earlier = apply_reviews(second, [review(1, FIRST, "reject"), review(6, FIRST, "reject")])
     # 0 is the anomaly that was rejected; 5 is a new one in a corridor where another was rejected before.
