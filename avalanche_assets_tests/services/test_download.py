@@ -99,6 +99,20 @@ def test_a_server_that_cannot_resume_starts_again(server, tmp_path):
     assert server.served[PATH] == SIZE + 1_000_000
 
 
+def test_a_server_that_always_begins_anew_and_breaks_is_given_up(server, tmp_path):
+    server.routes[PATH] = lambda request: ranged(CONTENT, None)
+    server.faults[PATH].extend([Fault("truncate", at=2_000_000)] * 50)
+    with pytest.raises(TransientError, match="the answer ended early; given up after 4 tries"):
+        fetch(server, tmp_path)
+    assert len(ranges(server)) <= 6
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(server, tmp_path):
+    (tmp_path / "products").write_text("a file where the folder should be")
+    with pytest.raises(CatalogueError, match=r"products: .* cannot be put there .*let this user write there"):
+        fetch(server, tmp_path / "products")
+
+
 def test_one_wrong_byte_is_found_and_all_is_fetched_again(server, tmp_path, caplog):
     server.faults[PATH].extend([Fault("flip", at=12_345), Fault("flip", at=2_999_999)])
     assert fetch(server, tmp_path).read_bytes() == CONTENT
