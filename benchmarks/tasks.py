@@ -175,7 +175,7 @@ def sampling(scene: Scene) -> Work:
         every, held = np.arange(len(models.corners)), (first, stop, left)
         powers = out[0], out[1]
         sample_blocks(models, every, timing, heights, wanted, ring, held, (0, 0), powers, flags)
-        if not np.isfinite(out).all():
+        if not np.isfinite(out).any():
             raise SystemExit("sampling: cells without a value; the area does not lie on the image")
         return 2 * grid.height * grid.width
 
