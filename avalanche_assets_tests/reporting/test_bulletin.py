@@ -182,6 +182,13 @@ def test_date_on_which_nothing_could_be_seen_makes_no_statement(world, tmp_path)
     assert "No deposit detected" not in text
 
 
+def test_date_whose_previous_one_failed_says_so_at_its_head(world, tmp_path):
+    hidden = dict.fromkeys(range(12), "previous acquisition not processed")
+    text = parse(publish(world, detections_of(world, SECOND, {}, hidden), tmp_path).page).text
+    assert "The previous acquisition could not be processed yet, so nothing can be said of this one." in text
+    assert "No deposit detected" not in text
+
+
 def test_quiet_date_says_so_only_of_the_corridors_that_were_seen(world, tmp_path):
     text = parse(publish(world, detections_of(world, SECOND, {}, HIDDEN), tmp_path).page).text
     assert "No deposit detected. 9 of 12 corridors could be judged" in text
