@@ -315,6 +315,14 @@ def test_entry_that_cannot_be_used_is_named_with_its_field(server, catalogue, en
         catalogue.search(QUERY)
 
 
+def test_entry_that_cannot_be_used_holds_up_no_other(server, catalogue, caplog):
+    body = json.dumps({"value": [changed(Checksum=5), changed()]}).encode()
+    server.routes[PATHS[0]] = lambda request: Answer(body=body)
+    assert [offer.name for offer in catalogue.search(QUERY)] == [FIRST]
+    assert "field Checksum is '5'" in caplog.text
+    assert "Left out, the other 1 products count" in caplog.text
+
+
 @pytest.mark.parametrize("body", [b"[]", b'{"values": []}', b'{"value": 5}', b"null"])
 def test_answer_that_is_no_page_is_an_error(server, catalogue, body):
     server.routes[PATHS[0]] = lambda request: Answer(body=body)

@@ -7,6 +7,7 @@ look back a day, and know products by their ids.
 Source: Copernicus Data Space documentation, OData API.
 """
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
@@ -23,6 +24,8 @@ from avalanche_assets.sentinel1.orbit_file import OrbitFile, utc64
 from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.services.progress import Progress
 from avalanche_assets.settings import CdseSettings, TransferSettings
+
+_LOGGER = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
 MAX_PAGES = 100
@@ -58,12 +61,23 @@ class CdseCatalogue:
     def search(self, query: ProductQuery) -> list[ProductOffer]:
         """Products on offer, duplicates included, in order of time.
 
+        An entry that is not as documented is left out with a warning: it must not hold up the others.
+
         Raises:
-            CatalogueError: The service cannot answer, or answers otherwise than documented.
+            CatalogueError: The service cannot answer, or no entry is as documented.
         """
         order = "PublicationDate" if query.published_after else "ContentDate/Start"
-        entries = self._entries("Products", products_filter(query), order)
-        offers = (product_offer(entry, query, self._host) for entry in entries)
+        offers: list[ProductOffer] = []
+        refused: list[CatalogueError] = []
+        for entry in self._entries("Products", products_filter(query), order):
+            try:
+                offers.append(product_offer(entry, query, self._host))
+            except CatalogueError as error:
+                refused.append(error)
+        if refused and not offers:
+            raise refused[0]
+        for reason in refused:
+            _LOGGER.warning("%s. Left out, the other %d products count", reason, len(offers))
         # The same entry can come twice while the service takes in products.
         distinct = {offer.id: offer for offer in offers}
         return sorted(distinct.values(), key=lambda offer: (offer.start, offer.name))
