@@ -5,7 +5,6 @@ its size, the checksums of the zip (CRC) and the MD5s in its manifest decide, an
 when the MD5 has appeared. The note lets later runs skip both the fetch and the check.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from avalanche_assets.errors import SafeError
-from avalanche_assets.files import write_text
+from avalanche_assets.files import file_md5, write_text
 from avalanche_assets.sentinel1.safe import SafeArchive
 from avalanche_assets.services.http_service import Remote
 from avalanche_assets.services.progress import Progress
@@ -86,7 +85,7 @@ def compare_late_md5(name: str, md5: str, folder: Path) -> list[str]:
         note = read_note(path)
         if note is None or note.by == "md5":
             continue
-        if (found := _md5(path)) == md5.lower():
+        if (found := file_md5(path)) == md5.lower():
             _write_note(path, note.model_copy(update={"by": "md5", "md5": found, "at": _now()}))
         else:
             wrong.append(f"{path.name}: its MD5 is {found}, the catalogue says {md5.lower()} by now")
@@ -168,7 +167,7 @@ def _is_sound(path: Path, remote: Remote) -> bool:
     _LOGGER.info("%s: is there, but not verified as the catalogue asks; checking it", path)
     if remote.size_bytes not in (None, path.stat().st_size):
         reason = f"it has {path.stat().st_size} bytes, the catalogue says {remote.size_bytes}"
-    elif remote.md5 and (found := _md5(path)) != remote.md5.lower():
+    elif remote.md5 and (found := file_md5(path)) != remote.md5.lower():
         reason = f"its MD5 is {found}, the catalogue says {remote.md5.lower()}"
     else:
         try:
@@ -183,8 +182,3 @@ def _is_sound(path: Path, remote: Remote) -> bool:
 
 def _open(path: Path) -> None:
     SafeArchive.open(path)
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

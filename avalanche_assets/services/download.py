@@ -1,6 +1,5 @@
 """The transfer of one file: resumed by ranges, paced, checked before it gets its final name."""
 
-import hashlib
 import logging
 import re
 import shutil
@@ -15,6 +14,7 @@ import requests
 import urllib3
 
 from avalanche_assets.errors import AvalancheError, CatalogueError
+from avalanche_assets.files import file_md5
 from avalanche_assets.services.http_failures import AgainError, RangeError, failure_of, place
 from avalanche_assets.services.part_file import PartFile, only_writer
 from avalanche_assets.services.progress import Progress, Transferred
@@ -204,11 +204,8 @@ class Download:
 
     def _is_right(self, final: Path, check: Callable[[Path], None]) -> bool:
         """Whether a file that another process fetched is the one that was promised here."""
-        if self._remote.md5:
-            with final.open("rb") as stream:
-                found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-            if found != self._remote.md5.lower():
-                return False
+        if self._remote.md5 and file_md5(final) != self._remote.md5.lower():
+            return False
         try:
             check(final)
         except AvalancheError:

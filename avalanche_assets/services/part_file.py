@@ -13,6 +13,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from avalanche_assets.errors import CatalogueError
+from avalanche_assets.files import file_md5
 
 MAX_PENDING = 8
 """Chunks that may wait for their digest; more would only fill memory."""
@@ -69,8 +70,7 @@ class PartFile:
         """Hexadecimal MD5 of the bytes so far; they are read again only if an earlier process began them."""
         if self._digest:
             return self._digest.hexdigest()
-        with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, _md5).hexdigest()
+        return file_md5(self.path)
 
     def publish(self) -> Path:
         """Gives the file its final name, after its bytes have reached the disk."""
@@ -100,7 +100,7 @@ class _StreamDigest:
     """MD5 of a stream, worked out beside it: chunks are digested while the next ones arrive."""
 
     def __init__(self) -> None:
-        self._md5 = _md5()
+        self._md5 = hashlib.md5(usedforsecurity=False)
         self._worker = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
 
@@ -133,7 +133,3 @@ def only_writer(folder: Path, name: str) -> Iterator[None]:
         # Whoever waits notices that the file of the lock is gone and makes a new one.
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-
-
-def _md5() -> "hashlib._Hash":
-    return hashlib.md5(usedforsecurity=False)

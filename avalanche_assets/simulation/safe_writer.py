@@ -7,7 +7,6 @@ Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), product structure 
 Book volume 1 (XFDU manifest).
 """
 
-import hashlib
 import shutil
 import tempfile
 import zipfile
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from rasterio.control import GroundControlPoint
 from rasterio.windows import Window as RasterWindow
 
-from avalanche_assets.files import atomic_path
+from avalanche_assets.files import atomic_path, file_md5
 from avalanche_assets.simulation.annotation_xml import calibration_xml, noise_xml, product_xml
 from avalanche_assets.simulation.manifest_xml import DataObject, manifest_xml
 from avalanche_assets.simulation.radiometry import POLARISATIONS
@@ -56,7 +55,8 @@ def write_product(folder: Path, item: Slice, blocks: Iterator[tuple[int, Digital
     try:
         files = [*_write_annotations(work, item), *_write_measurements(work, item, blocks, compress)]
         objects = [
-            DataObject(file.member, file.role, file.path.stat().st_size, _md5(file.path)) for file in files
+            DataObject(file.member, file.role, file.path.stat().st_size, file_md5(file.path))
+            for file in files
         ]
         manifest = work / "manifest.safe"
         manifest.write_text(manifest_xml(item, objects), encoding="utf-8")
@@ -138,8 +138,3 @@ def _pack(target: Path, item: Slice, files: list[_File]) -> None:
             entry.file_size = file.path.stat().st_size
             with file.path.open("rb") as source, archive.open(entry, "w") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
