@@ -212,7 +212,7 @@ def _untouched(shape: tuple[int, int]) -> Floats:
 
     numpy asks for huge pages, with which a few scattered tiles would fill the memory of the whole array.
     """
-    memory = mmap.mmap(-1, 4 * shape[0] * shape[1])
+    memory = mmap.mmap(-1, 4 * shape[0] * shape[1], mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         memory.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(memory, np.float32).reshape(shape)

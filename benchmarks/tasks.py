@@ -167,14 +167,14 @@ def sampling(scene: Scene) -> Work:
     left, right = max(int(samples.min()) - 2, 0), min(int(samples.max()) + 3, stack.shape[1])
     shape = 2 ** math.ceil(math.log2(stop - first)), right - left
     ring = np.ones(shape, np.float32), np.ones(shape, np.float32)
-    out = np.empty((2, *grid.shape), np.float32)
-    flags = np.empty(grid.shape, np.uint8)
+    out = np.empty((2, 1, *grid.shape), np.float32)
+    flags = np.empty((1, *grid.shape), np.uint8)
 
     def work() -> int:
         models = fit_blocks(orbit, heights, grid, blocks)
-        every, held = np.arange(len(models.corners)), (first, stop, left)
-        powers = out[0], out[1]
-        sample_blocks(models, every, timing, heights, wanted, ring, held, (0, 0), powers, flags)
+        every, held, corner = np.arange(len(models.corners)), (first, stop, left), np.zeros((1, 2), np.int64)
+        tile, powers = np.zeros_like(every), (out[0], out[1])
+        sample_blocks(models, every, tile, timing, heights, wanted, ring, held, corner, powers, flags)
         if not np.isfinite(out).any():
             raise SystemExit("sampling: cells without a value; the area does not lie on the image")
         return 2 * grid.height * grid.width

@@ -5,8 +5,10 @@ file is not read again for medians, shares and pictures.
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import geopandas as gpd
@@ -17,7 +19,7 @@ from avalanche_assets.backscatter.coverage import corridor_coverage, corridors_b
 from avalanche_assets.raster_summary import BandSummary, RunningSummary
 from avalanche_assets.rasters import band_reader, cog_writer, read_grid, read_squares
 from avalanche_assets.sentinel1.block_model import PART_PX
-from avalanche_assets.sentinel1.mosaic import Sigma0, sigma0_tiles
+from avalanche_assets.sentinel1.mosaic import BATCH_TILES, Sigma0, sigma0_tiles
 from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.sentinel1.slices import SliceStack
 from avalanche_assets.sentinel1.visibility import Visibility
@@ -74,16 +76,26 @@ def write_sigma0(
     heights = read_squares(dem, "elevation", every if wanted is None else wanted, PART_PX)
     flags = np.full(grid.shape, int(Visibility.OUTSIDE), np.uint8)
     vv, vh = RunningSummary(grid), RunningSummary(grid)
-    with ExitStack() as opened:
-        factor = opened.enter_context(band_reader(track_geometry, "flattening")) if track_geometry else None
-        write = opened.enter_context(cog_writer(path, UNITS, grid, tags, threads="1"))
-        for tile in sigma0_tiles(stack, orbit, heights, grid, wanted):
-            if factor:
-                _flatten(tile, factor(tile.window))
-            write(tile.window, {"vv": tile.vv, "vh": tile.vh, "flags": tile.flags})
+
+    def count(batch: list[Sigma0]) -> None:
+        for tile in batch:
             vv.add(tile.window, tile.vv)
             vh.add(tile.window, tile.vh)
             flags[tile.window.slices] = tile.flags
+
+    with ExitStack() as opened:
+        counting = opened.enter_context(ThreadPoolExecutor(1))
+        factor = opened.enter_context(band_reader(track_geometry, "flattening")) if track_geometry else None
+        write = opened.enter_context(cog_writer(path, UNITS, grid, tags, threads="1"))
+        tiles = sigma0_tiles(stack, orbit, heights, grid, wanted)
+        while batch := list(islice(tiles, BATCH_TILES)):
+            if factor:
+                for tile in batch:
+                    _flatten(tile, factor(tile.window))
+            counted = counting.submit(count, batch)
+            for tile in batch:
+                write(tile.window, {"vv": tile.vv, "vh": tile.vh, "flags": tile.flags})
+            counted.result()
     coverage = {
         **corridor_coverage(corridors, grid, flags, heights).summary(),
         **corridors_beyond_image(corridors, grid, stack, orbit).summary(),

@@ -96,12 +96,12 @@ def _zero_doppler(
     coefficients: Floats, points: Floats, limit: float, tolerance: float, time: Floats, slant_range: Floats
 ) -> None:
     """Newton's method in scaled time; near the root the error after a step is quadratic in the step."""
-    degree = coefficients.shape[0] - 1
+    degree, start = coefficients.shape[0] - 1, 0.0
     for i in range(points.shape[0]):
         time[i] = slant_range[i] = math.nan
         if math.isnan(points[i, 0] + points[i, 1] + points[i, 2]):
             continue
-        t, step = 0.0, 1.0
+        t, step = start, 1.0
         for _ in range(30):
             doppler = slope = 0.0
             for axis in range(3):
@@ -121,6 +121,7 @@ def _zero_doppler(
             distance = _right_looking_range(coefficients, points[i], t)
             if distance > 0.0:
                 time[i], slant_range[i] = t, distance
+                start = t  # the next point is usually near
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -10,8 +10,9 @@ ground-range products.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise, repeat
@@ -24,7 +25,7 @@ from avalanche_assets.grid import TILE_PX, Grid, Window
 from avalanche_assets.machine import usable_cores
 from avalanche_assets.rasters import COG_TILE_PX
 from avalanche_assets.sentinel1.block_model import PART_PX, BlockModels, fit_blocks, part_corners
-from avalanche_assets.sentinel1.image import RUN_PX
+from avalanche_assets.sentinel1.image import BLOCK_LINES, RUN_PX
 from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.safe import POLARISATIONS
@@ -37,11 +38,14 @@ Float32s = NDArray[np.float32]
 Flags = NDArray[np.uint8]
 
 RING_LINES = 2048
-"""Image lines held at a time, a power of two: some 210 MB a polarisation at full width.
+"""Image lines held at a time, a power of two and many blocks: some 210 MB a polarisation at full width.
 
-Half of them serve the tiles at hand while the other half is read. Coarse grids, whose tiles are longer than
-half, get more.
+Coarse grids, whose tiles are longer than half, get more.
 """
+CHUNKS_HELD = 2
+"""Chunks of lines, each read at a time, that are held: one is read while tiles need the other."""
+BATCH_TILES = 16
+"""Tiles that a thread fills at a time: taking turns between threads costs as much as the work on one tile."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,28 @@ class _Needed:
     runs: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class _Ring:
+    """Calibrated lines of either polarisation: line n of the stack lies in row n modulo the rows."""
+
+    powers: tuple[Float32s, Float32s]
+
+    @classmethod
+    def of(cls, tiles: list[_Tile], needed: _Needed) -> "_Ring":
+        """Long enough for any tile; what is not needed is never looked at.
+
+        Its memory is first touched, which costs as much as reading into it, where and when lines are read.
+        """
+        longest = max(tile.stop_line - tile.first_line for tile in tiles)
+        shape = max(RING_LINES, 2 ** math.ceil(math.log2(2 * longest))), needed.width
+        return cls((np.zeros(shape, np.float32), np.zeros(shape, np.float32)))
+
+    @property
+    def lines(self) -> int:
+        """Number of lines held."""
+        return len(self.powers[0])
+
+
 def terrain_corrected_sigma0(
     products: Sequence[Product],
     orbit: Orbit,
@@ -190,30 +216,36 @@ def sigma0_tiles(
             return
         needed = _needed(parts, stack)
 
-        def filled(tile: _Tile, ring: tuple[Float32s, Float32s]) -> Sigma0:
-            out = Sigma0.empty(tile.window)
+        ring = _Ring.of(tiles, needed)
+
+        def fill(batch: Sequence[_Tile]) -> list[Sigma0]:
+            shape = len(batch), COG_TILE_PX, COG_TILE_PX
+            vv, vh = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+            flags = np.full(shape, int(Visibility.OUTSIDE), np.uint8)
             sample_blocks(
                 models,
-                tile.blocks,
+                np.concatenate([tile.blocks for tile in batch]),
+                np.repeat(np.arange(len(batch)), [tile.blocks.size for tile in batch]),
                 timing,
                 dem,
                 squares,
-                ring,
-                (tile.first_line, tile.stop_line, needed.left),
-                (tile.window.row, tile.window.col),
-                (out.vv, out.vh),
-                out.flags,
+                ring.powers,
+                (batch[0].first_line, max(tile.stop_line for tile in batch), needed.left),
+                np.array([(tile.window.row, tile.window.col) for tile in batch]),
+                (vv, vh),
+                flags,
             )
-            return out
+            return [
+                Sigma0(window, vv[own][area], vh[own][area], flags[own][area])
+                for own, window in enumerate(tile.window for tile in batch)
+                for area in [(slice(window.height), slice(window.width))]
+            ]
 
-        done: list[Future[Sigma0]] = []
-        for chunk, ring in _read_ahead(tiles, images, needed):
-            current = [threads.submit(filled, tile, ring) for tile in chunk]
-            # The caller stores one chunk's tiles while the next one's are filled.
-            yield from (tile.result() for tile in done)
-            wait(current)
-            done = current
-        yield from (tile.result() for tile in done)
+        def read(first: int, stop: int) -> None:
+            list(readers.map(_read_round, images, ring.powers, repeat(first), repeat(stop), repeat(needed)))
+
+        readers = opened.enter_context(ThreadPoolExecutor(len(images)))
+        yield from _streamed(tiles, ring.lines, read, fill, threads)
 
 
 def _tiles(models: BlockModels, parts: _Parts, grid: Grid) -> list[_Tile]:
@@ -257,38 +289,50 @@ def _chunks(tiles: list[_Tile], most_lines: int) -> Iterator[list[_Tile]]:
         yield chunk
 
 
-def _read_ahead(
-    tiles: list[_Tile], images: list[StackedImage], needed: _Needed
-) -> Iterator[tuple[list[_Tile], tuple[Float32s, Float32s]]]:
-    """Chunks of tiles with the ring buffers that hold their lines; the next chunk's are read meanwhile.
+def _streamed(
+    tiles: list[_Tile],
+    lines: int,
+    read: Callable[[int, int], None],
+    fill: Callable[[Sequence[_Tile]], list[Sigma0]],
+    threads: ThreadPoolExecutor,
+) -> Iterator[Sigma0]:
+    """Tiles in their order: while some are filled and the caller stores others, lines ahead are read.
 
-    Line n of the stack lies in row n modulo the ring's rows. A chunk is at most half as long, and begins no
-    earlier than the one before, so that lines in use are never overwritten.
+    Lines are read over others only when every tile that needs those was handed on.
+
+    Args:
+        tiles: Sorted by first line.
+        lines: Lines held at a time.
+        read: Reads lines from a first to a stop line.
+        fill: Fills tiles whose lines were read.
+        threads: Fill tiles, `BATCH_TILES` at a time.
     """
-    longest = max(tile.stop_line - tile.first_line for tile in tiles)
-    size = max(RING_LINES, 2 ** math.ceil(math.log2(2 * longest)))
-    chunks = list(_chunks(tiles, size // 2))
-    with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(2) as readers:
-        # Without data from the start: what is not read has no value.
-        rings = tuple(readers.map(np.full, repeat((size, needed.width)), [np.nan] * 2, repeat(np.float32)))
-
-        def read(chunk: list[_Tile], known: int) -> int:
-            """Reads the lines from `known` on; returns where the next chunk goes on."""
-            stop = max(tile.stop_line for tile in chunk)
-            first = max(chunk[0].first_line, known)
-            list(readers.map(_read_round, images, rings, repeat(first), repeat(stop), repeat(needed)))
-            return max(stop, known)
-
-        pending = ahead.submit(read, chunks[0], 0)
-        for chunk, following in pairwise([*chunks, []]):
-            known = pending.result()
-            if following:
-                pending = ahead.submit(read, following, known)
-            yield chunk, (rings[0], rings[1])
+    chunks, filling = deque(_chunks(tiles, lines // CHUNKS_HELD)), deque[tuple[int, Future[list[Sigma0]]]]()
+    chunk: list[_Tile] = []
+    reading: Future[None] | None = None
+    known = 0
+    with ThreadPoolExecutor(1) as ahead:
+        while chunks or reading or filling:
+            if reading and (reading.done() or not filling):
+                reading.result()
+                for start in range(0, len(chunk), BATCH_TILES):
+                    batch = chunk[start : start + BATCH_TILES]
+                    filling.append((batch[0].first_line, threads.submit(fill, batch)))
+                reading = None
+            if chunks and not reading:
+                # Whole blocks are read at once.
+                stop = -(-max(tile.stop_line for tile in chunks[0]) // BLOCK_LINES) * BLOCK_LINES
+                if not filling or filling[0][0] >= stop - lines:
+                    chunk = chunks.popleft()
+                    reading = ahead.submit(read, max(chunk[0].first_line, known), stop)
+                    known = max(stop, known)
+            if filling:
+                yield from filling.popleft()[1].result()
 
 
 def _read_round(image: StackedImage, ring: Float32s, first: int, stop: int, needed: _Needed) -> None:
     """Reads lines of the stack into their rows of the ring."""
+    stop = min(stop, len(needed.runs))
     while first < stop:
         row = first % len(ring)
         count = min(stop - first, len(ring) - row)

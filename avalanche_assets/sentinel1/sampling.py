@@ -77,29 +77,31 @@ class ImageTiming(NamedTuple):
 def sample_blocks(
     models: BlockModels,
     chosen: NDArray[np.int64],
+    tile: NDArray[np.int64],
     timing: ImageTiming,
     dem: Float32s,
     wanted: NDArray[np.bool_],
     ring: tuple[Float32s, Float32s],
     held: tuple[int, int, int],
-    corner: tuple[int, int],
+    corners: NDArray[np.int64],
     out: tuple[Float32s, Float32s],
     flags: Flags,
 ) -> None:
-    """Fills the wanted cells of some blocks.
+    """Fills the wanted cells of some blocks, which lie on some tiles.
 
     Args:
         models: Polynomials of all blocks.
         chosen: Indices of the blocks to fill.
+        tile: Index of the tile that each of them lies on, shape of `chosen`.
         timing: Of the stacked slices.
         dem: Heights of the whole grid in metres over the ellipsoid, NaN where unknown.
         wanted: Squares of 16 cells of the whole grid that are to be filled.
         ring: Linear power in two polarisations, NaN without data, both of shape (rows, samples). Rows are a
             power of two; line n of the stack is in row n modulo rows.
         held: First and stop line of the stack that the ring holds now, and its first sample.
-        corner: Grid row and column at which `out` and `flags` begin.
-        out: Gets the mean power of each cell's samples, NaN when one of them has none. Both stay
-            as they are where the ring is a single sample wide.
+        corners: Grid row and column at which each tile begins, shape (tiles, 2).
+        out: Gets the mean power of each cell's samples, NaN when one of them has none, shape
+            (tiles, rows, columns). Both stay as they are where the ring is a single sample wide.
         flags: Gets `Visibility` bits BORDER, OUTSIDE and NOISE_LIMITED of either polarisation.
     """
     if ring[0].shape[1] < 2:
@@ -111,7 +113,7 @@ def sample_blocks(
     shares, power = np.empty((2, 4, CELLS), np.float32), np.empty((2, CELLS), np.float32)
     missed = np.empty(CELLS, np.float32)
     flat = (ring[0].ravel(), ring[1].ravel())
-    for block in chosen:
+    for block, own in zip(chosen, tile):  # noqa: B905 (numba knows no strict zip)
         row0, col0 = models.corners[block]
         count = _pieces(timing, models, block, pieces)
         for part in range((TILE_PX // PART_PX) ** 2):
@@ -125,9 +127,9 @@ def sample_blocks(
             _to_pixels(pieces[:count], time, sample, line)
             _locate(ring[0].shape, held, line, sample, indices, shares, missed)
             _sum_powers(flat, indices, shares, power)
-            rows = slice(row - corner[0], row - corner[0] + PART_PX)
-            cols = slice(col - corner[1], col - corner[1] + PART_PX)
-            _store(power, missed, (out[0][rows, cols], out[1][rows, cols]), flags[rows, cols])
+            rows = slice(row - corners[own, 0], row - corners[own, 0] + PART_PX)
+            cols = slice(col - corners[own, 1], col - corners[own, 1] + PART_PX)
+            _store(power, missed, (out[0][own, rows, cols], out[1][own, rows, cols]), flags[own, rows, cols])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)

@@ -1,16 +1,21 @@
 """Terrain-corrected sigma0 of one and of two slices, against an independent sampling."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tiny_safe
+from hypothesis import given
+from hypothesis import strategies as st
 from pyproj import Transformer
 from scipy.ndimage import gaussian_filter, map_coordinates
 from tiny_safe import AMPLITUDE, NOISE, write_tiny_safe
 
 from avalanche_assets.errors import SafeError
-from avalanche_assets.grid import Grid
+from avalanche_assets.grid import Grid, Window
 from avalanche_assets.sentinel1 import mosaic
-from avalanche_assets.sentinel1.mosaic import terrain_corrected_sigma0
+from avalanche_assets.sentinel1.mosaic import Sigma0, terrain_corrected_sigma0
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.slices import SliceStack
 from avalanche_assets.sentinel1.visibility import Visibility
@@ -220,6 +225,7 @@ def test_lines_are_right_when_the_ring_turns_many_times(tmp_path, monkeypatch):
     whole = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
     # Tiles of 16 cells span some 40 lines: rings of 128 lines hold a chunk of at most 64.
     monkeypatch.setattr(mosaic, "RING_LINES", 128)
+    monkeypatch.setattr(mosaic, "BLOCK_LINES", 32)
     monkeypatch.setattr(mosaic, "COG_TILE_PX", 64)
     turned = terrain_corrected_sigma0([product], product.orbit, DEM, GRID)
     np.testing.assert_array_equal(turned.vv, whole.vv)
@@ -239,3 +245,34 @@ def test_a_tile_longer_than_the_ring_gets_a_longer_one(tmp_path):
     assert known.sum() > 3000
     assert np.isfinite(sigma0.vv[known]).all()
     assert np.corrcoef(sigma0.vv[known], means[known])[0, 1] > 0.5
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 700), st.integers(1, 128)), min_size=1, max_size=60),
+    batch=st.integers(1, 5),
+)
+def test_lines_are_never_read_over_others_that_a_tile_still_needs(steps, batch):
+    """Tiles may leave gaps in the image, longer than the ring too."""
+    rows, first, tiles = 256, 0, []
+    for step, length in steps:
+        first += step
+        window = Window(len(tiles), 0, 1, 1)
+        tiles.append(mosaic._Tile(window, np.zeros(0, np.int64), first, first + length))
+    ring = np.full(rows, -1)
+
+    def read(begin: int, stop: int) -> None:
+        for line in range(begin, stop):
+            ring[line % rows] = line
+
+    def fill(chosen):
+        for tile in chosen:
+            lines = np.arange(tile.first_line, tile.stop_line)
+            time.sleep(0)  # other threads may go on
+            np.testing.assert_array_equal(ring[lines % rows], lines)
+        return [Sigma0.empty(tile.window) for tile in chosen]
+
+    with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(2) as threads:
+        patched.setattr(mosaic, "BATCH_TILES", batch)
+        patched.setattr(mosaic, "BLOCK_LINES", 16)
+        filled = [tile.window for tile in mosaic._streamed(tiles, rows, read, fill, threads)]
+    assert filled == [tile.window for tile in tiles]

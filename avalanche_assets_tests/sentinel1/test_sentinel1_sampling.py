@@ -43,12 +43,13 @@ def image_of_places(stack: SliceStack, line0: int, sample0: int) -> tuple[np.nda
 
 def sampled(stack, grid, dem, ring, held):
     models = fit_blocks(stack.orbit, dem, grid, np.ones((SIZE // 64, SIZE // 64), bool))
-    out = tuple(np.full(grid.shape, np.nan, np.float32) for _ in range(2))
-    flags = np.full(grid.shape, 255, np.uint8)
+    out = tuple(np.full((1, *grid.shape), np.nan, np.float32) for _ in range(2))
+    flags = np.full((1, *grid.shape), 255, np.uint8)
     wanted = np.ones((SIZE // 16, SIZE // 16), bool)
-    chosen = np.arange(len(models.corners))
-    sample_blocks(models, chosen, stack.timing(stack.orbit), dem, wanted, ring, held, (0, 0), out, flags)
-    return *out, flags
+    chosen, corner = np.arange(len(models.corners)), np.zeros((1, 2), np.int64)
+    tile, timing = np.zeros_like(chosen), stack.timing(stack.orbit)
+    sample_blocks(models, chosen, tile, timing, dem, wanted, ring, held, corner, out, flags)
+    return out[0][0], out[1][0], flags[0]
 
 
 def mean_places(stack: SliceStack, grid: Grid, dem: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
