@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise, repeat
+from itertools import repeat
 
 import numpy as np
 from numba import njit
@@ -254,12 +254,20 @@ def _tiles(models: BlockModels, parts: _Parts, grid: Grid) -> list[_Tile]:
     across = -(-grid.width // COG_TILE_PX)
     order = np.argsort(row * across + col, kind="stable")
     numbers, starts = np.unique((row * across + col)[order], return_index=True)
+    if not numbers.size:
+        return []
+    extents, blocks = parts.extents[order], np.split(parts.block[order], starts[1:])
+    firsts = np.minimum.reduceat(extents[:, 0], starts)
+    stops = np.maximum.reduceat(extents[:, 1], starts)
     tiles = []
-    for number, (start, stop) in zip(numbers.tolist(), pairwise([*starts.tolist(), len(order)]), strict=True):
-        own, row, col = order[start:stop], number // across * COG_TILE_PX, number % across * COG_TILE_PX
+    for number, own, first, stop in zip(
+        numbers.tolist(), blocks, firsts.tolist(), stops.tolist(), strict=True
+    ):
+        row, col = number // across * COG_TILE_PX, number % across * COG_TILE_PX
         height, width = min(COG_TILE_PX, grid.height - row), min(COG_TILE_PX, grid.width - col)
-        lines = int(parts.extents[own, 0].min()), int(parts.extents[own, 1].max())
-        tiles.append(_Tile(Window(row, col, height, width), np.unique(parts.block[own]), *lines))
+        # A block's parts follow each other.
+        once = own[np.flatnonzero(np.diff(own, prepend=-1))]
+        tiles.append(_Tile(Window(row, col, height, width), once, first, stop))
     return sorted(tiles, key=lambda tile: (tile.first_line, tile.window.row, tile.window.col))
 
 
