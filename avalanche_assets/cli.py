@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from avalanche_assets.automation.runner import RunReport
 
-Size = Literal["tiny", "demo", "season", "full"]
+Size = Literal["tiny", "demo", "season", "hard", "full"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

@@ -8,13 +8,14 @@ from typing import Any
 import tomli_w
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue, read_catalogue
-from avalanche_assets.detection.retraining import learned, train_again
+from avalanche_assets.detection.retraining import seeded, train_again
 from avalanche_assets.detectors.against_truth import (
     AgainstTruth,
     against_truth,
     read_deposits,
     truth_of_pairs,
 )
+from avalanche_assets.detectors.base import model_name
 from avalanche_assets.detectors.evaluation import Evaluation, evaluate, normalised_pairs
 from avalanche_assets.errors import DetectorError, SettingsError
 from avalanche_assets.files import write_text
@@ -42,7 +43,7 @@ def compare_detectors(
         settings_file: Of a deployment that has been trained and scored.
         page: Markdown page to write; in the data root by default.
         truth: Mapped deposits, see `against_truth.read_deposits`.
-        trainings: With different seeds, the stored one included.
+        trainings: Of the detectors in the settings, with different seeds, the stored one included.
         progress: Takes lines while it trains.
 
     Raises:
@@ -71,7 +72,8 @@ def _catalogue(settings: Settings) -> AcquisitionCatalogue:
 def _trainings(
     settings: Settings, catalogue: AcquisitionCatalogue, count: int, progress: Progress
 ) -> list[DataLayout]:
-    names = learned(list(normalised_pairs(settings.layout, "test").scores)) if count > 1 else []
+    scored = normalised_pairs(settings.layout, "test").scores
+    names = seeded(name for name in scored if model_name(name) in settings.learning.detectors)
     results = []
     for number in range(1, count):
         seed = settings.learning.seed + number

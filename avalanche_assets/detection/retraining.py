@@ -4,7 +4,7 @@ The results lie in a folder laid out like the data root, with models, scores, le
 patches and labels stay those of the deployment. So every training sees the same pairs and is judged alike.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.detection.scoring import score_table
@@ -29,15 +29,12 @@ from avalanche_assets.tables import (
     write_table,
 )
 
-WITHOUT_CHANCE = ("change_threshold",)
-"""Detectors that learn, but that another seed does not change."""
-
 Progress = Callable[[str], None]
 
 
-def learned(names: Collection[str]) -> list[str]:
+def seeded(names: Iterable[str]) -> list[str]:
     """Those of the detectors that a training with another seed changes."""
-    return [name for name in names if RECIPES[model_name(name)].learns and name not in WITHOUT_CHANCE]
+    return [name for name in names if RECIPES[model_name(name)].seeded]
 
 
 def train_again(

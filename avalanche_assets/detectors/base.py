@@ -246,6 +246,7 @@ class Recipe:
         examples: What it trains on: samples labelled negative; negative or positive; all observable ones.
         window: The label window meant by `examples`.
         learns: Whether it needs training at all.
+        seeded: Whether a training with another seed gives another model.
     """
 
     module: str
@@ -253,10 +254,11 @@ class Recipe:
     examples: Examples = "labelled"
     window: str = "new"
     learns: bool = True
+    seeded: bool = True
 
 
 RECIPES = {
-    "change_threshold": Recipe("change_threshold", "ChangeThreshold"),
+    "change_threshold": Recipe("change_threshold", "ChangeThreshold", seeded=False),
     "random_forest": Recipe("tree_detectors", "RandomForest"),
     "gradient_boosting": Recipe("tree_detectors", "GradientBoosting"),
     "cnn": Recipe("cnn", "Cnn"),
@@ -264,8 +266,8 @@ RECIPES = {
     "vae": Recipe("vae", "Vae", "negatives"),
     "vae_all": Recipe("vae", "Vae", "all"),
     "vae_star": Recipe("vae", "Vae", "negatives", "recent"),
-    "local_contrast": Recipe("local_contrast", "LocalContrast", learns=False),
-    "dual_contrast": Recipe("local_contrast", "DualContrast", learns=False),
+    "local_contrast": Recipe("local_contrast", "LocalContrast", learns=False, seeded=False),
+    "dual_contrast": Recipe("local_contrast", "DualContrast", learns=False, seeded=False),
     "conditional_vae": Recipe("conditional_vae", "ConditionalVae", "negatives"),
 }
 """Every model, in the order of the evaluation table."""

@@ -39,6 +39,7 @@ CYCLES = (
 """First and last (month, day) of the avalanche cycles and their shares of the avalanches in cycles."""
 MONTH_WEIGHTS = {12: 0.15, 1: 0.2, 2: 0.2, 3: 0.3, 4: 0.15}
 
+BRIGHTENING_DB, BRIGHTENING_SPREAD_DB = 5.0, 2.5
 VISIBLE_AREA_M2, VISIBLE_DB = 4000.0, 2.0
 RECORDED_IF_VISIBLE, RECORDED_IF_NOT = 0.75, 0.68
 
@@ -125,6 +126,7 @@ def simulate_avalanches(
     seed: int,
     rate: float = RATE,
     span: tuple[date, date] | None = None,
+    brightening_db: float = BRIGHTENING_DB,
 ) -> list[Deposit]:
     """All avalanches of the winter, in order of time: in corridors, and a third as many elsewhere.
 
@@ -135,6 +137,7 @@ def simulate_avalanches(
         seed: Same seed and inputs, same avalanches.
         rate: Avalanches, recorded or not, a corridor and winter; busy corridors have several.
         span: First and last day, default 8 December to 24 April of the winter.
+        brightening_db: Mean of deposits in VV when they are fresh.
     """
     rng = np.random.default_rng([seed, 4])
     year = winter.first_day.year
@@ -149,7 +152,9 @@ def simulate_avalanches(
         *((corridors[k].path, corridors[k]) for k in chosen),
         *((outside[k], None) for k in others),
     ]
-    drafts = [_avalanche(path, corridor, first, chances, winter, rng) for path, corridor in sources]
+    drafts = [
+        _avalanche(path, corridor, first, chances, winter, brightening_db, rng) for path, corridor in sources
+    ]
     drafts.sort(key=lambda deposit: (deposit.instant, deposit.corridor_id))
     return [replace(deposit, deposit_id=f"A{number:05d}") for number, deposit in enumerate(drafts, start=1)]
 
@@ -198,6 +203,7 @@ def _avalanche(
     first: date,
     chances: NDArray[np.float64],
     winter: Winter,
+    brightening_db: float,
     rng: np.random.Generator,
 ) -> Deposit:
     day = first + timedelta(days=int(rng.choice(chances.size, p=chances)))
@@ -208,7 +214,7 @@ def _avalanche(
     outline, length, width = deposit_outline(path, stop, area, rng)
     arrival = float(path.heights[-1] + share * path.drop_m)
     departure = float(path.heights[0] - rng.uniform(0.0, 0.25) * path.drop_m)
-    dvv = _truncated_normal(5.0, 2.5, 1.0, rng)
+    dvv = _truncated_normal(brightening_db, BRIGHTENING_SPREAD_DB, 1.0, rng)
     index = winter.day_index(instant)
     draft = Deposit(
         deposit_id="",

@@ -234,7 +234,7 @@ def _track(landscape: Landscape, size: Size, template: Path | None) -> Track:
 def _nature(
     landscape: Landscape, size: Size, track: Track, passes: Sequence[PredictedPass], seed: int
 ) -> _Nature:
-    winter = simulate_winter([_utc(track.overpass(item.date)) for item in passes], seed)
+    winter = simulate_winter([_utc(track.overpass(item.date)) for item in passes], seed, size.warmer_m)
     share = landscape.grid.height * landscape.grid.width / (size.tiles * TILE_PX) ** 2
     corridors = simulate_corridors(landscape, max(2, round(size.corridors * share)), seed)
     whole = size.first_winter_day.month == 12
@@ -245,6 +245,7 @@ def _nature(
         seed,
         rate=size.avalanches_per_corridor,
         span=None if whole else (size.first_winter_day, size.last_winter_day),
+        brightening_db=size.brightening_db,
     )
     return _Nature(clear_forest(landscape, corridors), corridors, deposits, winter)
 

@@ -1,18 +1,19 @@
 """Sizes of a simulated season, from one for tests to one as large as the real study."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
 from avalanche_assets.grid import TILE_PX
+from avalanche_assets.simulation.avalanches import BRIGHTENING_DB
 from avalanche_assets.simulation.calendar import (
     PredictedPass,
     reference_passes,
     winter_passes,
 )
 
-SizeName = Literal["tiny", "demo", "season", "full"]
+SizeName = Literal["tiny", "demo", "season", "hard", "full"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Size:
         references: Number of snow-free reference acquisitions.
         full_swath: Images as large as real slices, without data beyond the elevation model.
         learning: Settings of the training that suit the size.
+        brightening_db: Mean brightening of a fresh deposit in VV.
+        warmer_m: How much higher than usual the freezing level is, and with it the wet snow.
     """
 
     name: SizeName
@@ -40,6 +43,8 @@ class Size:
     references: int
     full_swath: bool
     learning: dict[str, Any]
+    brightening_db: float = BRIGHTENING_DB
+    warmer_m: float = 0.0
 
     @property
     def side_m(self) -> float:
@@ -118,4 +123,7 @@ SIZES: dict[str, Size] = {
         learning={},
     ),
 }
-"""Learning: the paper's network is 64 channels wide; narrower ones train in a minute on two cores."""
+SIZES["hard"] = replace(SIZES["season"], name="hard", brightening_db=3.5, warmer_m=400.0)
+"""Learning: the paper's network is 64 channels wide; narrower ones train in a minute on two cores.
+
+A `hard` season has fainter deposits and wetter snow."""

@@ -100,12 +100,13 @@ class Winter:
         ) + timedelta(days=index)
 
 
-def simulate_winter(overpasses: Sequence[datetime], seed: int) -> Winter:
+def simulate_winter(overpasses: Sequence[datetime], seed: int, warmer_m: float = 0.0) -> Winter:
     """Weather of the winter that the last overpass belongs to.
 
     Args:
         overpasses: UTC times of the acquisitions; those of July to October are snow-free.
         seed: Same seed and overpasses, same weather.
+        warmer_m: How much higher than in `FREEZING_LEVEL_M` it freezes.
     """
     rng = np.random.default_rng([seed, 3])
     last = max(overpasses)
@@ -113,7 +114,7 @@ def simulate_winter(overpasses: Sequence[datetime], seed: int) -> Winter:
     days = [first_day + timedelta(days=k) for k in range((date(first_day.year + 1, 7, 1) - first_day).days)]
     storm = np.array([_within(day, STORMS) for day in days])
     raining = np.array([_within(day, (RAIN_ON_SNOW,)) for day in days])
-    freezing = _seasonal(days, FREEZING_LEVEL_M) + _persistent(len(days), 300.0, 0.75, rng)
+    freezing = _seasonal(days, FREEZING_LEVEL_M + warmer_m) + _persistent(len(days), 300.0, 0.75, rng)
     freezing = np.where(raining, RAIN_LIMIT_M + 300.0, freezing)
     rain_limit = np.where(storm, np.maximum(freezing - 300.0, 0.0), 0.0)
     small = rng.random(len(days)) < 0.12

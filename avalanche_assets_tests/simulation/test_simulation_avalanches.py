@@ -14,6 +14,7 @@ from avalanche_assets.simulation.avalanches import Deposit, deposit_contrast_db,
 from avalanche_assets.simulation.corridors import AvalanchePath, simulate_corridors
 from avalanche_assets.simulation.deposit_shapes import deposit_outline, stop_distance
 from avalanche_assets.simulation.landscape import synthetic_landscape
+from avalanche_assets.simulation.sizes import SIZES
 from avalanche_assets.simulation.weather import simulate_winter
 
 GRID = Grid("EPSG:32632", 20.0, 320000.0, 5040000.0, 512, 512)
@@ -175,3 +176,16 @@ def test_a_short_span_is_respected(world):
     deposits = simulate_avalanches(*world, 3, span=span)
     assert deposits
     assert all(span[0] <= deposit.instant.date() <= span[1] for deposit in deposits)
+
+
+def test_hard_season_has_fainter_deposits_and_wetter_snow(world, many):
+    landscape, corridors, winter = world
+    hard = SIZES["hard"]
+    warmer = simulate_winter([datetime(2018, 1, 3, 5, 43, tzinfo=UTC)], 139, hard.warmer_m)
+    assert 100 < (warmer.wet_snow_line_m - winter.wet_snow_line_m).mean() <= hard.warmer_m
+    faint = simulate_avalanches(
+        landscape, corridors, warmer, 139, rate=40.0, brightening_db=hard.brightening_db
+    )
+    means = [np.mean([deposit.dvv_db for deposit in deposits]) for deposits in (many, faint)]
+    # Brightenings are cut off at 1 dB, which lifts the mean of faint ones more.
+    assert means[0] - means[1] == pytest.approx(1.2, abs=0.3)
