@@ -16,6 +16,7 @@ import dagster as dg
 from avalanche_assets.automation.due import OBSERVED, date_chains, due
 from avalanche_assets.automation.made import latest_events, when
 from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.detection.plausible import FEW, REMEDY, too_many
 from avalanche_assets.resources.pipeline import Pipeline
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -23,10 +24,6 @@ VV_DB, VH_DB = (-25.0, 0.0), (-33.0, -5.0)
 """Where medians of land lie in C band, wet snow included. Uncalibrated numbers lie some 50 dB above."""
 MAX_UNCOVERED = 0.1
 """Share of corridors without a measurement beyond which a person should look."""
-MAX_DETECTED = 0.5
-"""No avalanche cycle fills half of the corridors at once; a wrong input does."""
-FEW = 20
-"""So many detections say nothing of a share."""
 GRACE = timedelta(hours=24)
 """A bulletin comes within a day of its products."""
 
@@ -143,9 +140,8 @@ def detections_within_budget(reported: Reported, pipeline: Pipeline, _: str) -> 
     if found <= max(3 * budget * seen, FEW / 2):
         return Verdict(values=values)
     told = f"{found} of {seen} observable corridors are detected"
-    if found > max(MAX_DETECTED * seen, FEW):
-        remedy = "compare VV* with its neighbours (melt, calibration, wrong reference) before it is published"
-        return Verdict(f"{told}; {remedy}", True, values)
+    if too_many(found, seen, pipeline.settings.detection):
+        return Verdict(f"{told}; {REMEDY}", True, values)
     return Verdict(f"{told}, three times the budget of false alarms; a great cycle, or melt", False, values)
 
 

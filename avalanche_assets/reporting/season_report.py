@@ -123,6 +123,7 @@ def write_season_report(
     dates: Sequence[SeasonDate],
     settings: Settings,
     evaluation: pa.Table | None = None,
+    held_back: Sequence[date] = (),
 ) -> SeasonReport:
     """Writes a page and a picture in each language and the tables of a season to `folder`.
 
@@ -135,6 +136,7 @@ def write_season_report(
         dates: Its dates in order, at least one.
         settings: Track, languages, operating point and the mark of simulated data.
         evaluation: `tables.EVALUATION`, or None before there is one.
+        held_back: Dates whose detections are too many to be true; they are named and counted nowhere.
     """
     counts = [count(item.detections) for item in dates]
     languages = settings.reporting.languages
@@ -146,6 +148,7 @@ def write_season_report(
         pictures[code] = png(activity_figure(dates, counts, season, note, language), ACTIVITY_KB, 140)
         write_bytes(folder / page_name("activity", ".png", language, languages), pictures[code])
         page = _page(season, dates, counts, settings, evaluation, pictures[code], language)
+        page["warnings"] = words.held_back_warning(held_back, language)
         write_text(
             folder / page_name("season_report", ".html", language, languages),
             render("season_report.html", language, **page),

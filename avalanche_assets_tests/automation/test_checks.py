@@ -25,6 +25,7 @@ from avalanche_assets.automation.made import latest_events
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.resources.pipeline import Pipeline
+from avalanche_assets.settings import DetectionSettings
 
 DAY = "2018-01-09"
 
@@ -33,7 +34,7 @@ def pipeline(tmp_path, *found, rate=0.05):
     return SimpleNamespace(
         catalogue=AcquisitionCatalogue(found),
         layout=DataLayout(tmp_path),
-        settings=SimpleNamespace(detection=SimpleNamespace(false_alarm_rate=rate)),
+        settings=SimpleNamespace(detection=DetectionSettings(false_alarm_rate=rate)),
     )
 
 
@@ -101,8 +102,8 @@ def test_labels_without_any_observation_are_a_warning():
         (10, 0, "", False),
         (149, 0, "", False),
         (200, 0, "three times the budget", False),
-        (501, 0, "before it is published", True),
-        (300, 500, "before it is published", True),
+        (501, 0, "then make detections again", True),
+        (300, 500, "then make detections again", True),
     ],
 )
 def test_detections_beyond_the_budget_warn_and_half_of_all_corridors_block(
