@@ -91,6 +91,12 @@ def test_tracks_of_all_later_dates_follow_a_changed_date(settled, chain):
     assert done["2018-01-21"] == chain[chain.index("detections") :]
 
 
+def test_a_review_of_an_earlier_date_makes_the_later_bulletins_again(settled):
+    """They tell what changed since that date, and the season so far."""
+    settled.make("detections", "2018-01-03")
+    assert settled.work() == [*((day, ("bulletin",)) for day in DATES), SEASON]
+
+
 def test_a_withdrawn_date_is_left_and_the_next_one_compared_with_the_date_before_it(settled, chain):
     settled.register(acquisition("2018-01-09", version="gone", state="withdrawn"))
     assert settled.partitions.catalogue.previous("2018-01-21").date.isoformat() == "2018-01-03"
