@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from avalanche_assets.automation.due import OBSERVED, date_chains, due
+from avalanche_assets.automation.due import OBSERVED, Due, date_chains, due
 from avalanche_assets.automation.made import latest_events, when
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.detection.plausible import FEW, REMEDY, too_many
@@ -248,7 +248,7 @@ def _bulletins_follow(specs: Sequence[dg.AssetSpec], partitions: Partitions) -> 
         return dg.AssetCheckResult(
             passed=not late,
             severity=ERROR if severe else WARN,
-            description=f"{_told(late)}; see its last run, or switch process_new_dates on" if late else None,
+            description=_told(late) if late else None,
             metadata={"latest date": " ".join(latest) or "none", "late dates": len(late)},
         )
 
@@ -257,13 +257,13 @@ def _bulletins_follow(specs: Sequence[dg.AssetSpec], partitions: Partitions) -> 
 
 def late_dates(
     instance: dg.DagsterInstance, specs: Sequence[dg.AssetSpec], partitions: Partitions, now: datetime
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, Due]:
     """Winter dates of the latest season that have waited longer than `GRACE`, and what is missing or old."""
     days = set(partitions.winter_dates.get_partition_keys())
     season = partitions.catalogue.get(max(days)).season if days else ""
     chains = [chain for chain in date_chains(specs, partitions, season) if chain.partition in days]
     made = latest_events(instance, chains, GUARDS)
-    late: dict[str, tuple[str, ...]] = {}
+    late: dict[str, Due] = {}
     for chain in chains:
         found = due(chain, made)
         known = made.get((OBSERVED.to_user_string(), chain.partition))
@@ -273,13 +273,24 @@ def late_dates(
             now.timestamp() - when(instance, (OBSERVED.to_user_string(), chain.partition))
             > GRACE.total_seconds()
         ):
-            late[chain.partition] = found.assets or tuple(name for name, _ in found.waiting_for)
+            late[chain.partition] = found
     return late
 
 
-def _told(late: Mapping[str, tuple[str, ...]]) -> str:
-    shown = [f"{day}: {', '.join(assets[:3])}" for day, assets in list(late.items())[-5:]]
-    return f"{len(late)} late: {'; '.join(shown)}"
+def _told(late: Mapping[str, Due]) -> str:
+    """How many dates are late, the latest of them, and the remedy: what a person has to make comes first."""
+    lacking = dict.fromkeys(item for found in late.values() for item in found.waiting_for)
+    if lacking:
+        names = " and ".join(" ".join(filter(None, item)) for item in lacking)
+        remedy = f"materialise {names}, which nothing makes by itself; the dates then follow"
+    else:
+        remedy = "see its last run, or switch process_new_dates on"
+    shown = [f"{day} ({', '.join(_lacks(found)[:3])})" for day, found in list(late.items())[-5:]]
+    return f"{len(late)} late: {', '.join(shown)}; {remedy}"
+
+
+def _lacks(found: Due) -> tuple[str, ...]:
+    return tuple(name for name, _ in found.waiting_for) or found.assets
 
 
 def _files_readable(partitions: Partitions) -> dg.AssetChecksDefinition:
