@@ -19,7 +19,7 @@ chmod +x "${0%/*}/$5"
 
 @pytest.fixture
 def machine(tmp_path):
-    """A PATH with nothing but a few tools, a package manager without Redis, and a `make` that does nothing."""
+    """A PATH with a few tools, a package manager without Redis, and a `make` that does nothing."""
     for name in TOOLS:
         (tmp_path / name).symlink_to(shutil.which(name))
     stubs = {"id": "#!/bin/bash\necho 0\n", "make": '#!/bin/bash\necho "make $*"\n', "apt-get": INSTALLED}
