@@ -303,6 +303,9 @@ class DetectionSettings(_Section):
     `reviews` is the table in which people confirm, reject and add detections (CSV, or GeoPackage edited in
     QGIS); `reviews/reviews.csv` beside the data root's other folders without it.
 
+    A date on which more than `max_detected_share` of the observable corridors are detected is held back: no
+    avalanche cycle does that, a wrong input does.
+
     `alarms_per_date` sets the operating point `budget` by false alarms per date instead of by
     `false_alarm_rate`.
     """
@@ -315,6 +318,7 @@ class DetectionSettings(_Section):
     min_valid_fraction: float = Field(0.5, ge=0, le=1)
     min_visible_fraction: float = Field(0.3, ge=0, le=1)
     max_wet_snow_fraction: float = Field(0.8, ge=0, le=1)
+    max_detected_share: float = Field(0.5, gt=0, le=1)
     reviews: Path | None = None
 
 

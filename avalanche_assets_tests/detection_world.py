@@ -15,7 +15,7 @@ from avalanche_assets.detection.table import DecisionRule, build_detections, det
 from avalanche_assets.grid import Grid
 from avalanche_assets.patches.samples import PatchSamples
 from avalanche_assets.settings import InventorySettings, Settings, SourceSettings, TerrainSettings
-from avalanche_assets.tables import PUBLISHED_SCORES
+from avalanche_assets.tables import EVALUATION, OPERATING_POINTS, PUBLISHED_SCORES
 
 RULE = DecisionRule("change_threshold", "0123abcd", "budget", 3.0)
 FIRST, SECOND = date(2017, 12, 28), date(2018, 1, 3)
@@ -224,3 +224,32 @@ def detections_of(
         PUBLISHED_SCORES.empty_table() if earlier is None else earlier,
         world.grid,
     )
+
+
+def example_evaluation() -> pa.Table:
+    """What the test dates of a winter said of two detectors and of a variant, at every operating point."""
+    rows = [
+        {
+            "detector": detector,
+            "label_window": "new",
+            "operating_point": point,
+            "area": area,
+            "threshold": 2.0,
+            "balanced_accuracy": 0.613,
+            "balanced_accuracy_low": 0.552,
+            "balanced_accuracy_high": 0.671,
+            "recall": 0.62,
+            "recall_low": 0.4,
+            "recall_high": 0.81,
+            "specificity": 0.95,
+            "specificity_low": 0.92,
+            "specificity_high": 0.97,
+            "precision": 0.2,
+            "positives": 16,
+            "negatives": 1184,
+        }
+        for detector in ("dual_contrast", "local_contrast", "vae_kl")
+        for point in OPERATING_POINTS
+        for area in ("All massifs", "Haute-Maurienne")
+    ]
+    return pa.Table.from_pylist(rows, EVALUATION)

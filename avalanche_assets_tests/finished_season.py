@@ -8,9 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from avalanche_assets.automation.due import OBSERVED, specs_of
 from avalanche_assets.automation.runner import RunReport, materialise_missing
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue, read_catalogue
-from avalanche_assets.definitions import build_definitions
+from avalanche_assets.definitions import build_assets, build_definitions
 from avalanche_assets.detectors.base import RECIPES
 from avalanche_assets.files import sha256
 from avalanche_assets.layout import DataLayout
@@ -125,6 +126,17 @@ class FinishedSeason(Deployment):
 
     truth: Path
     report: RunReport
+
+
+def remember(copied: Deployment, instance: dg.DagsterInstance) -> None:
+    """Tells an instance of what is there, in the order in which it is made."""
+    made = copied.materialised()
+    for item in copied.catalogue.acquisitions:
+        instance.report_runless_asset_event(dg.AssetObservation(OBSERVED, partition=str(item.date)))
+    for spec in specs_of(build_assets(copied.settings)):
+        name = spec.key.to_user_string()
+        for _, partition in sorted((one for one in made if one[0] == name), key=str):
+            instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=partition))
 
 
 @pytest.fixture(scope="session")

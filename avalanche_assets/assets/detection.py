@@ -196,7 +196,7 @@ def detection_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"geoparquet"},
-        code_version="2",
+        code_version="3",
         partitions_def=partitions.winter_dates,
         deps=[
             after(published_scores, partitions.season_so_far),
@@ -237,9 +237,10 @@ def detection_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"html", "geopackage"},
-        code_version="2",
+        code_version="3",
         partitions_def=partitions.winter_dates,
-        deps=[after(detections), partitions.its_products],
+        # Change since the previous date and activity so far come from the earlier dates' detections.
+        deps=[after(detections, partitions.season_so_far), partitions.its_products],
     )
     def bulletin(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
         """The date as forecasters see it: pages, maps, GeoPackage with a QGIS style, STAC item."""
@@ -265,7 +266,7 @@ def detection_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"html"},
-        code_version="2",
+        code_version="3",
         partitions_def=partitions.seasons,
         deps=[after(bulletin, partitions.date_of_season), after(evaluation)],
     )

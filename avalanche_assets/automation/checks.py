@@ -13,9 +13,10 @@ from typing import Any
 
 import dagster as dg
 
-from avalanche_assets.automation.due import OBSERVED, date_chains, due
+from avalanche_assets.automation.due import OBSERVED, Due, date_chains, due
 from avalanche_assets.automation.made import latest_events, when
 from avalanche_assets.automation.partitions import Partitions
+from avalanche_assets.detection.plausible import FEW, REMEDY, too_many
 from avalanche_assets.resources.pipeline import Pipeline
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -23,10 +24,6 @@ VV_DB, VH_DB = (-25.0, 0.0), (-33.0, -5.0)
 """Where medians of land lie in C band, wet snow included. Uncalibrated numbers lie some 50 dB above."""
 MAX_UNCOVERED = 0.1
 """Share of corridors without a measurement beyond which a person should look."""
-MAX_DETECTED = 0.5
-"""No avalanche cycle fills half of the corridors at once; a wrong input does."""
-FEW = 20
-"""So many detections say nothing of a share."""
 GRACE = timedelta(hours=24)
 """A bulletin comes within a day of its products."""
 
@@ -143,9 +140,8 @@ def detections_within_budget(reported: Reported, pipeline: Pipeline, _: str) -> 
     if found <= max(3 * budget * seen, FEW / 2):
         return Verdict(values=values)
     told = f"{found} of {seen} observable corridors are detected"
-    if found > max(MAX_DETECTED * seen, FEW):
-        remedy = "compare VV* with its neighbours (melt, calibration, wrong reference) before it is published"
-        return Verdict(f"{told}; {remedy}", True, values)
+    if too_many(found, seen, pipeline.settings.detection):
+        return Verdict(f"{told}; {REMEDY}", True, values)
     return Verdict(f"{told}, three times the budget of false alarms; a great cycle, or melt", False, values)
 
 
@@ -252,7 +248,7 @@ def _bulletins_follow(specs: Sequence[dg.AssetSpec], partitions: Partitions) -> 
         return dg.AssetCheckResult(
             passed=not late,
             severity=ERROR if severe else WARN,
-            description=f"{_told(late)}; see its last run, or switch process_new_dates on" if late else None,
+            description=_told(late) if late else None,
             metadata={"latest date": " ".join(latest) or "none", "late dates": len(late)},
         )
 
@@ -261,13 +257,13 @@ def _bulletins_follow(specs: Sequence[dg.AssetSpec], partitions: Partitions) -> 
 
 def late_dates(
     instance: dg.DagsterInstance, specs: Sequence[dg.AssetSpec], partitions: Partitions, now: datetime
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, Due]:
     """Winter dates of the latest season that have waited longer than `GRACE`, and what is missing or old."""
     days = set(partitions.winter_dates.get_partition_keys())
     season = partitions.catalogue.get(max(days)).season if days else ""
     chains = [chain for chain in date_chains(specs, partitions, season) if chain.partition in days]
     made = latest_events(instance, chains, GUARDS)
-    late: dict[str, tuple[str, ...]] = {}
+    late: dict[str, Due] = {}
     for chain in chains:
         found = due(chain, made)
         known = made.get((OBSERVED.to_user_string(), chain.partition))
@@ -277,13 +273,24 @@ def late_dates(
             now.timestamp() - when(instance, (OBSERVED.to_user_string(), chain.partition))
             > GRACE.total_seconds()
         ):
-            late[chain.partition] = found.assets or tuple(name for name, _ in found.waiting_for)
+            late[chain.partition] = found
     return late
 
 
-def _told(late: Mapping[str, tuple[str, ...]]) -> str:
-    shown = [f"{day}: {', '.join(assets[:3])}" for day, assets in list(late.items())[-5:]]
-    return f"{len(late)} late: {'; '.join(shown)}"
+def _told(late: Mapping[str, Due]) -> str:
+    """How many dates are late, the latest of them, and the remedy: what a person has to make comes first."""
+    lacking = dict.fromkeys(item for found in late.values() for item in found.waiting_for)
+    if lacking:
+        names = " and ".join(" ".join(filter(None, item)) for item in lacking)
+        remedy = f"materialise {names}, which nothing makes by itself; the dates then follow"
+    else:
+        remedy = "see its last run, or switch process_new_dates on"
+    shown = [f"{day} ({', '.join(_lacks(found)[:3])})" for day, found in list(late.items())[-5:]]
+    return f"{len(late)} late: {', '.join(shown)}; {remedy}"
+
+
+def _lacks(found: Due) -> tuple[str, ...]:
+    return tuple(name for name, _ in found.waiting_for) or found.assets
 
 
 def _files_readable(partitions: Partitions) -> dg.AssetChecksDefinition:

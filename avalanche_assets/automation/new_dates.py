@@ -2,11 +2,12 @@
 
 It looks twice a minute which dates of the running season have something to be made (`due`) and launches one
 run for the first of them, all steps together; then the next. A date that fails is left alone until somebody
-or something changes it, and holds up no other. Older seasons are never touched: they are a person's backfill.
+or something changes it, and holds up no other; one whose run hangs does so for `PATIENCE`. Older seasons are
+never touched: they are a person's backfill.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import dagster as dg
@@ -25,6 +26,8 @@ AHEAD = {"dagster/priority": "10"}
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 UNFINISHED = [status for status in dg.DagsterRunStatus if status not in ENDED]
 SEASON_ASSET = "season_report"
+PATIENCE = timedelta(hours=1)
+"""How long the next date waits for a run under way: longer than most take, some downloads excepted."""
 
 
 def process_new_dates(
@@ -64,21 +67,26 @@ def process_new_dates(
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         season = season_of(now().date()) if remote else "".join(partitions.catalogue.seasons[-1:])
-        return next_run(context.instance, chains(season), season)
+        return next_run(context.instance, chains(season), season, now())
 
     return sensor
 
 
 def next_run(
-    instance: dg.DagsterInstance, chains: Sequence[Chain], season: str
+    instance: dg.DagsterInstance, chains: Sequence[Chain], season: str, now: datetime
 ) -> dg.RunRequest | dg.SkipReason:
-    """The run of the first chain that has something to be made, or why there is none."""
-    unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    busy = {run.tags.get(PARTITION) for run in unfinished}
-    if any(run.tags.items() >= AUTOMATIC.items() for run in unfinished):
+    """The run of the first chain that has something to be made, or why there is none.
+
+    One date at a time, so that each finds its previous one. A run that takes longer than `PATIENCE` keeps its
+    own date only: the dates after it are made without it, and again when it has come after all.
+    """
+    unfinished = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
+    busy = {record.dagster_run.tags.get(PARTITION) for record in unfinished}
+    automatic = [one for one in unfinished if one.dagster_run.tags.items() >= AUTOMATIC.items()]
+    if any(now - record.create_timestamp < PATIENCE for record in automatic):
         return dg.SkipReason("at work on a date; the next one follows")
     made = latest_events(instance, chains, GUARDS)
-    told: list[str] = []
+    told = [f"{one.dagster_run.tags[PARTITION]} is at work since {_clock(one)}" for one in automatic]
     waiting: dict[Item, list[str]] = {}
     for chain in chains:
         found = due(chain, made)
@@ -111,6 +119,10 @@ def failed_since_it_changed(
     newest = max(chain.items & made.keys(), key=lambda item: made[item], default=None)
     changed = newest is not None and when(instance, newest) > ended
     return None if changed else records[0].dagster_run.run_id
+
+
+def _clock(record: dg.RunRecord) -> str:
+    return f"{record.create_timestamp:%Y-%m-%d %H:%M} UTC in run {record.dagster_run.run_id[:8]}"
 
 
 def _span(partitions: Sequence[str]) -> str:

@@ -101,6 +101,10 @@ def _materialise_stages(
         wanted = sorted((key for key in asked if key not in report.failures), key=str)
         for key in wanted:
             _materialise(job, key, instance, report)
+            if stage.name == "detect" and key not in report.failures:
+                # Tracks, and what a bulletin says of the season so far, begin at the earlier dates.
+                later = [day for day in _later_in_season(settings, key) if day not in report.failures]
+                wanted += [day for day in later if day not in wanted]
             if REFUSED in report.failures.get(key or stage.name, ""):
                 # The next date would be refused too, and services lock accounts that keep on trying.
                 progress(f"       stopped: {report.failures[key or stage.name]}")
@@ -146,6 +150,13 @@ def _alone(instance: dg.DagsterInstance) -> Iterator[None]:
 
 def _dates(settings: Settings, season: str) -> list[str]:
     return read_catalogue(settings.layout.acquisition_catalogue).dates(season=season)
+
+
+def _later_in_season(settings: Settings, day: str | None) -> list[str]:
+    if day is None:
+        return []
+    known = read_catalogue(settings.layout.acquisition_catalogue)
+    return [one for one in known.dates("winter", known.get(day).season) if one > day]
 
 
 def _compared_with(settings: Settings, days: Collection[str | None]) -> set[str]:

@@ -1,5 +1,6 @@
 """The detections of one date from the promoted model and the stored tables: scores, patches, terrain."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import geopandas as gpd
@@ -9,8 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
+from avalanche_assets.detection.plausible import too_many
 from avalanche_assets.detection.reviewing import apply_reviews
-from avalanche_assets.detection.reviews import reviews_of
+from avalanche_assets.detection.reviews import Review, reviews_of
 from avalanche_assets.detection.table import DecisionRule, build_detections, detected_corridors
 from avalanche_assets.detection.unseen import hide_wet_snow, name_obstructions
 from avalanche_assets.detectors.base import Detector, load_detector
@@ -68,6 +70,7 @@ def detections_of_date(
         )
     ids = detected_corridors(scores, rule)
     samples = load_as_set(settings, catalogue, [day], ids).samples
+    reviews = reviews_of(settings, corridors, catalogue.dates("winter"))
     maps = _anomaly_maps(load_detector(model.card.detector, model.folder), samples)
     frame = build_detections(
         corridors,
@@ -78,10 +81,9 @@ def detections_of_date(
         rule,
         current,
         previous,
-        _earlier_scores(layout, catalogue, day, rule, choice),
+        _earlier_scores(layout, catalogue, day, rule, choice, reviews),
         read_grid(layout.dem),
     )
-    reviews = reviews_of(settings, corridors, catalogue.dates("winter"))
     reviewed = apply_reviews(frame, reviews, settings.detection.max_wet_snow_fraction)
     return reviewed, _residuals(frame, samples, maps)
 
@@ -125,16 +127,29 @@ def _earlier_scores(
     day: date | str,
     rule: DecisionRule,
     choice: DetectionSettings,
+    reviews: Sequence[Review],
 ) -> pa.Table:
     """Scores of the season's earlier dates; a date that failed has none and counts as not seen.
 
-    So does one that another model scored: its scores mean something else.
+    So does one that another model scored, whose scores mean something else, and one that is held back.
     """
     season = catalogue.dates("winter", catalogue.get(day).season)
     earlier = [one for one in season if one < str(day) and layout.published_scores(one).exists()]
-    return pa.concat_tables(
-        [PUBLISHED_SCORES.empty_table(), *(_scores(layout, one, rule, choice) for one in earlier)]
-    )
+    scores = {one: _scores(layout, one, rule, choice) for one in earlier}
+    accepted = [
+        table
+        for one, table in scores.items()
+        if not too_many(
+            _unrejected(table, rule, one, reviews), pc.sum(table["observable"]).as_py() or 0, choice
+        )
+    ]
+    return pa.concat_tables([PUBLISHED_SCORES.empty_table(), *accepted])
+
+
+def _unrejected(scores: pa.Table, rule: DecisionRule, day: str, reviews: Sequence[Review]) -> int:
+    """Detections of a date less those that people rejected at it."""
+    rejected = {item.corridor_id for item in reviews if item.verdict == "reject" and str(item.day) == day}
+    return len(set(detected_corridors(scores, rule)) - rejected)
 
 
 def _sight(layout: DataLayout, day: date | str, previous: date | None) -> pa.Table:

@@ -52,7 +52,8 @@ class BulletinContent:
         current: The acquisition.
         previous: The previous acquisition, or None.
         massifs: Massif polygons with a column `massif` for the map, or None.
-        before: Detections of the previous acquisition, or None where there are none.
+        before: Detections of the previous acquisition, or None where there are none that were published.
+        previous_held_back: Whether those were too many to be true, and not published.
         season: Activity at the season's dates up to this one, in order.
         table: Address of the detections table relative to the bulletin, empty for none.
         previous_folder: That of the previous bulletin's folder, empty for none.
@@ -66,6 +67,7 @@ class BulletinContent:
     previous: Acquisition | None
     massifs: gpd.GeoDataFrame | None = None
     before: gpd.GeoDataFrame | None = None
+    previous_held_back: bool = False
     season: Sequence[DateActivity] = ()
     table: str = ""
     previous_folder: str = ""
@@ -179,7 +181,9 @@ def _page(content: BulletinContent, counts: Counts, settings: Settings, language
         "lead": words.lead(counts, previous, language),
         "counts": counts,
         "index": None if index is None else language.number(index, 1),
-        "warnings": words.warnings(detections, counts, current, previous, language),
+        "warnings": words.warnings(
+            detections, counts, current, previous, language, previous_held_back=content.previous_held_back
+        ),
         "map": web_map(detections, content.elevation, content.grid, language, content.massifs),
         "map_file": page_name("map", ".png", language, languages),
         "bars": _bars(content, language),

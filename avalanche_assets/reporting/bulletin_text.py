@@ -1,5 +1,7 @@
 """What a bulletin says, in the language of its reader: lead, warnings, cells of its tables, facts."""
 
+from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import geopandas as gpd
@@ -114,6 +116,8 @@ def warnings(
     current: Acquisition,
     previous: Acquisition | None,
     language: Language,
+    *,
+    previous_held_back: bool = False,
 ) -> list[tuple[str, str]]:
     """What a reader has to know before the tables: heading and explanation, the worst first."""
     say = language.say
@@ -131,6 +135,18 @@ def warnings(
                 say("Nothing to compare with"),
                 say(
                     "The previous acquisition could not be processed yet, so nothing can be said of this one."
+                ),
+            )
+        )
+    if previous is not None and previous_held_back:
+        found.append(
+            (
+                say("Previous date held back"),
+                say(
+                    "On {date} more corridors seemed to hold a deposit than can be true (melt, or a wrong "
+                    "image), so nothing of that date was published or is counted here. This date is compared "
+                    "with that image: new deposits may be missing or false.",
+                    date=language.long_date(previous.date),
                 ),
             )
         )
@@ -172,6 +188,18 @@ def warnings(
     if not current.complete:
         found.append((say("Incomplete acquisition"), say("Some products of the acquisition are missing.")))
     return found
+
+
+def held_back_warning(days: Sequence[date], language: Language) -> list[tuple[str, str]]:
+    """What a season report says of dates that were not published; nothing without any."""
+    if not days:
+        return []
+    text = language.say(
+        "More corridors seemed to hold a deposit than can be true (melt, or a wrong image), so nothing of "
+        "these dates was published or is counted here: {dates}.",
+        dates=", ".join(map(language.long_date, days)),
+    )
+    return [(language.say("Dates held back"), text)]
 
 
 def median_wet_snow(detections: gpd.GeoDataFrame) -> float:

@@ -1,18 +1,23 @@
 """The bulletin's map: hillshade, massifs, corridors, detections by quality, areas that could not be seen.
 
-Colour, shape and size of a detection's symbol all carry its quality, and a filled symbol is a new detection,
-a ring a persisting one, so that the map reads in grey and with any colour vision.
+Colour, shape and size of a detection's symbol all carry its quality, and a full symbol is a new detection,
+one with a hole a persisting one, so that the map reads in grey and with any colour vision. All have dark
+edges, which no relief swallows.
 """
 
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 from matplotlib.patches import Patch
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D
 
 from avalanche_assets.detection.geopackage import (
     DETECTED_STATUS,
@@ -39,6 +44,8 @@ from avalanche_assets.reporting.style import (
 MARKERS = {"A": ("o", 60), "B": ("s", 42), "C": ("D", 28)}
 """Marker and area in points squared of every quality class."""
 
+HOLE = 0.2
+"""Radius of the hole of a persisting detection's symbol; the symbol's is 0.5."""
 MAP_PX = 1400
 MAP_WIDTH_IN, MAP_HEIGHT_IN = 8.8, 11.0
 SIDE_IN, TOP_IN, BOTTOM_IN = 0.15, 0.6, 1.2
@@ -140,14 +147,25 @@ def _detections(axes: Axes, detections: gpd.GeoDataFrame) -> None:
         marker, area = MARKERS[quality]
         for state in ("persisting", "new"):
             points = places[chosen.index[chosen["new_or_persisting"] == state]]
-            style = _symbol(quality, state)
-            axes.scatter(points.x, points.y, s=area, marker=marker, zorder=6, **style)
+            style: dict[str, Any] = {
+                "facecolors": QUALITY[quality],
+                "edgecolors": INK,
+                "linewidths": 0.9,
+                "zorder": 6,
+            }
+            shape, size = (marker, area) if state == "new" else _with_hole(marker, area)
+            axes.scatter(points.x, points.y, s=size, marker=shape, **style)
 
 
-def _symbol(quality: str, state: str) -> dict[str, Any]:
-    if state == "new":
-        return {"facecolors": QUALITY[quality], "edgecolors": INK, "linewidths": 0.9}
-    return {"facecolors": PAPER, "edgecolors": QUALITY[quality], "linewidths": 2.2}
+def _with_hole(marker: str, area: float) -> tuple[Path, float]:
+    """The marker's outline with a round hole, and the area that makes it as large as the full one."""
+    style = MarkerStyle(marker)
+    full = style.get_path().transformed(style.get_transform())
+    # The other way round, so that what is inside both is not filled.
+    hole = Path.unit_circle().transformed(Affine2D().scale(-HOLE, HOLE))
+    reach = float(np.abs(full.vertices).max())
+    # Markers of one's own are drawn half a unit wide each way, whatever their outline.
+    return Path.make_compound_path(full, hole), area * (2 * reach) ** 2
 
 
 def _legend(figure: Figure, detections: gpd.GeoDataFrame, language: Language) -> None:
@@ -157,8 +175,9 @@ def _legend(figure: Figure, detections: gpd.GeoDataFrame, language: Language) ->
     for quality, (marker, area) in MARKERS.items():
         common: dict[str, Any] = {"marker": marker, "ls": "", "ms": area**0.5}
         new = Line2D([], [], mfc=QUALITY[quality], mec=INK, mew=0.9, **common)
-        ring = Line2D([], [], mfc=PAPER, mec=QUALITY[quality], mew=2.2, **common)
-        handles.append((new, ring))
+        shape, size = _with_hole(marker, area)
+        seen = {"marker": shape, "ls": "", "ms": size**0.5}
+        handles.append((new, Line2D([], [], mfc=QUALITY[quality], mec=INK, mew=0.9, **seen)))
         count = int((found["quality"] == quality).sum())
         labels.append(
             language.say("Quality {quality}, new | persisting ({count})", quality=quality, count=count)

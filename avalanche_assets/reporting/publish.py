@@ -8,6 +8,7 @@ import geopandas as gpd
 import pyarrow.compute as pc
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
+from avalanche_assets.detection.plausible import held_back, require_plausible
 from avalanche_assets.errors import TableError
 from avalanche_assets.grid import Grid
 from avalanche_assets.inventory.massifs import read_massifs
@@ -27,35 +28,48 @@ def publish_bulletin(settings: Settings, catalogue: AcquisitionCatalogue, day: d
 
     Raises:
         TableError: Detections or elevation model are missing or damaged.
+        DetectorError: The date is held back: too many corridors are detected.
         InventoryError: The massifs of the settings cannot be read.
     """
     layout = settings.layout
     grid = read_grid(layout.dem)
     current, previous = catalogue.get(day), catalogue.previous(day)
     folder = layout.bulletin(day)
+    detections = read_geotable(layout.detections(day), DETECTIONS)
+    require_plausible(detections, settings.detection, str(layout.detections(day)))
+    before = _stored(layout, previous.date) if previous else None
+    doubtful = before is not None and held_back(before, settings.detection)
     content = BulletinContent(
-        detections=read_geotable(layout.detections(day), DETECTIONS),
+        detections=detections,
         elevation=read_bands(layout.dem, ["elevation"])["elevation"],
         grid=grid,
         current=current,
         previous=previous,
         massifs=_massifs(settings, grid),
-        before=_stored(layout, previous.date) if previous else None,
-        season=season_so_far(layout, catalogue, day),
+        before=None if doubtful else before,
+        previous_held_back=doubtful,
+        season=season_so_far(settings, catalogue, day),
         table=os.path.relpath(layout.detections(day), folder),
-        previous_folder=os.path.relpath(layout.bulletin(previous.date), folder) if previous else "",
+        previous_folder=os.path.relpath(layout.bulletin(previous.date), folder)
+        if previous and not doubtful
+        else "",
         season_folder=os.path.relpath(layout.season_report(current.season), folder),
     )
     return write_bulletin(folder, content, settings)
 
 
-def season_so_far(layout: DataLayout, catalogue: AcquisitionCatalogue, day: date | str) -> list[DateActivity]:
-    """Activity at the dates of the season up to `day` that have detections."""
+def season_so_far(settings: Settings, catalogue: AcquisitionCatalogue, day: date | str) -> list[DateActivity]:
+    """Activity at the dates of the season up to `day` that have detections; unknown where held back."""
+    layout = settings.layout
     days = catalogue.dates("winter", catalogue.get(day).season)
     found = []
     for one in days:
         table = _stored(layout, one) if one <= str(day) else None
-        if table is not None:
+        if table is None:
+            continue
+        if held_back(table, settings.detection):
+            found.append(DateActivity(date.fromisoformat(one), None, 0))
+        else:
             counts = count(table)
             acquisition, previous = catalogue.get(one), catalogue.previous(one)
             gap = None if previous is None else (acquisition.date - previous.date).days
@@ -72,20 +86,24 @@ def _stored(layout: DataLayout, day: date | str) -> gpd.GeoDataFrame | None:
 
 
 def publish_season_report(settings: Settings, catalogue: AcquisitionCatalogue, season: str) -> SeasonReport:
-    """Writes the report of one season over the dates that have detections.
+    """Writes the report of one season over the dates that have detections and are not held back.
 
     Raises:
-        TableError: No date of the season has detections, or a table is damaged.
+        TableError: No date of the season has such detections, or a table is damaged.
     """
     layout = settings.layout
     days = [day for day in catalogue.dates("winter", season) if layout.detections(day).exists()]
-    if not days:
+    stored = [_season_date(layout, season, day) for day in days]
+    dates = [item for item in stored if not held_back(item.detections, settings.detection)]
+    if not dates:
         raise TableError(
-            f"{layout.detections('<date>')}: no date of season {season} has detections; materialise them"
+            f"{layout.detections('<date>')}: no date of season {season} has detections to be published; "
+            "materialise them"
         )
     evaluation = read_table(layout.evaluation, EVALUATION) if layout.evaluation.exists() else None
-    dates = [_season_date(layout, season, day) for day in days]
-    return write_season_report(layout.season_report(season), season, dates, settings, evaluation)
+    shown = {item.day for item in dates}
+    doubtful = [item.day for item in stored if item.day not in shown]
+    return write_season_report(layout.season_report(season), season, dates, settings, evaluation, doubtful)
 
 
 def _massifs(settings: Settings, grid: Grid) -> gpd.GeoDataFrame | None:

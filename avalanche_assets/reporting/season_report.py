@@ -18,13 +18,7 @@ from avalanche_assets.files import write_text
 from avalanche_assets.reporting import bulletin_text as words
 from avalanche_assets.reporting.bulletin import band_cells
 from avalanche_assets.reporting.charts import DateActivity, activity_bars, aspect_rose
-from avalanche_assets.reporting.evaluation_text import (
-    HEADER,
-    PAPER_NOTE,
-    TEXT_COLUMNS,
-    evaluation_rows,
-    paper_rows,
-)
+from avalanche_assets.reporting.evaluation_plain import evaluation_cells
 from avalanche_assets.reporting.language import DASH, NAMES, Language, marked, page_name
 from avalanche_assets.reporting.pages import inline, render, write_bytes
 from avalanche_assets.reporting.style import (
@@ -64,12 +58,6 @@ CAVEATS = (
     ),
     marked("A date with many corridors not observable says little about activity, even without detections."),
 )
-
-EVALUATION_WORDS = (
-    *(marked("detector"), marked("label window"), marked("area"), marked("operating point")),
-    *(marked("balanced accuracy"), marked("prevalence"), marked("positives / n")),
-)
-"""Headings of the evaluation that pages translate; the others are the same everywhere, or English."""
 
 SHADES = ("#fff3e6", "#fdd9b0", "#f7b267", "#e0813a", "#b8501f", "#7d2a0e")
 """From little to much activity; one hue that darkens, so that it reads in grey too."""
@@ -123,6 +111,7 @@ def write_season_report(
     dates: Sequence[SeasonDate],
     settings: Settings,
     evaluation: pa.Table | None = None,
+    held_back: Sequence[date] = (),
 ) -> SeasonReport:
     """Writes a page and a picture in each language and the tables of a season to `folder`.
 
@@ -135,6 +124,7 @@ def write_season_report(
         dates: Its dates in order, at least one.
         settings: Track, languages, operating point and the mark of simulated data.
         evaluation: `tables.EVALUATION`, or None before there is one.
+        held_back: Dates whose detections are too many to be true; they are named and counted nowhere.
     """
     counts = [count(item.detections) for item in dates]
     languages = settings.reporting.languages
@@ -146,6 +136,7 @@ def write_season_report(
         pictures[code] = png(activity_figure(dates, counts, season, note, language), ACTIVITY_KB, 140)
         write_bytes(folder / page_name("activity", ".png", language, languages), pictures[code])
         page = _page(season, dates, counts, settings, evaluation, pictures[code], language)
+        page["warnings"] = words.held_back_warning(held_back, language)
         write_text(
             folder / page_name("season_report", ".html", language, languages),
             render("season_report.html", language, **page),
@@ -173,7 +164,6 @@ def _page(
     language: Language,
 ) -> dict[str, Any]:
     languages = settings.reporting.languages
-    points = ("balanced", settings.detection.operating_point)
     bulletin = page_name("bulletin", ".html", language, languages)
     everything = pd.concat([item.detections for item in dates])
     # Every anomaly once, at the date on which it was new.
@@ -206,11 +196,7 @@ def _page(
         "matrix": _matrix(dates, language),
         **band_cells(count_by_elevation(fresh), language),
         "rose": aspect_rose(count_by_aspect(fresh), language),
-        "evaluation": [] if evaluation is None else evaluation_rows(evaluation, points),
-        "evaluation_header": [language.say(name) for name in HEADER],
-        "text_columns": TEXT_COLUMNS,
-        "paper": paper_rows(),
-        "paper_note": PAPER_NOTE,
+        "evaluation": evaluation_cells(evaluation, settings.detection, language),
         "caveats": [language.say(text) for text in CAVEATS],
     }
 

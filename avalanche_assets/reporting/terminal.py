@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue, read_catalogue
 from avalanche_assets.catalogue.season import SeasonOutlook
+from avalanche_assets.detection.plausible import held_back
 from avalanche_assets.detection.reviewing import awaits_reviews
 from avalanche_assets.detection.reviews import reviews_file, reviews_of
 from avalanche_assets.reporting.evaluation_text import evaluation_text
@@ -55,7 +56,9 @@ def run_summary(settings: Settings) -> Iterator[str]:
     yield f"{'date':<12}{'detections':>11}{'new':>6}{'persisting':>12}{'not observable':>16}"
     for day, table in tables.items():
         found = count(table)
-        yield f"{day:<12}{found.detections:>11}{found.new:>6}{found.persisting:>12}{found.hidden:>16}"
+        yield f"{day:<12}{found.detections:>11}{found.new:>6}{found.persisting:>12}{found.hidden:>16}" + (
+            "  held back: too many to be true" if held_back(table, settings.detection) else ""
+        )
     yield ""
     yield f"Bulletins: {layout.bulletin('<date>')}/bulletin.html"
     for season in catalogue.seasons:

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 from automation.operations_desk import OperationsDesk, acquisition
 
+from avalanche_assets.automation import checks
 from avalanche_assets.automation.checks import (
     DATE_CHECKS,
     GRACE,
@@ -18,6 +19,7 @@ from avalanche_assets.automation.checks import (
     labels_counted,
     late_dates,
     previous_date_processed,
+    service_checks,
     slices_complete,
 )
 from avalanche_assets.automation.due import Chain, Item, Step
@@ -25,6 +27,7 @@ from avalanche_assets.automation.made import latest_events
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.resources.pipeline import Pipeline
+from avalanche_assets.settings import DetectionSettings
 
 DAY = "2018-01-09"
 
@@ -33,7 +36,7 @@ def pipeline(tmp_path, *found, rate=0.05):
     return SimpleNamespace(
         catalogue=AcquisitionCatalogue(found),
         layout=DataLayout(tmp_path),
-        settings=SimpleNamespace(detection=SimpleNamespace(false_alarm_rate=rate)),
+        settings=SimpleNamespace(detection=DetectionSettings(false_alarm_rate=rate)),
     )
 
 
@@ -101,8 +104,8 @@ def test_labels_without_any_observation_are_a_warning():
         (10, 0, "", False),
         (149, 0, "", False),
         (200, 0, "three times the budget", False),
-        (501, 0, "before it is published", True),
-        (300, 500, "before it is published", True),
+        (501, 0, "then make detections again", True),
+        (300, 500, "then make detections again", True),
     ],
 )
 def test_detections_beyond_the_budget_warn_and_half_of_all_corridors_block(
@@ -204,4 +207,25 @@ def test_a_date_that_cannot_be_made_is_late_and_says_what_it_waits_for(tmp_path)
         desk.register(acquisition(DAY))
         desk.prepare("reference_sigma0")
         desk.work()
-        assert late(desk, GRACE + timedelta(hours=1)) == {DAY: ("reference_sigma0",)}
+        (found,) = late(desk, GRACE + timedelta(hours=1)).values()
+        assert found.waiting_for == (("reference_sigma0", "2017-18"),)
+
+
+def problem_of_bulletins(desk, monkeypatch):
+    monkeypatch.setattr(checks, "GRACE", timedelta())
+    (check, _) = service_checks(desk.specs, desk.partitions)
+    return check(dg.build_asset_check_context(instance=desk.instance)).description
+
+
+def test_late_dates_of_a_new_season_name_its_reference_as_the_remedy(tmp_path, monkeypatch):
+    """Before and after what can be made without it is made."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        desk = OperationsDesk(tmp_path, instance)
+        desk.register(acquisition(DAY))
+        desk.prepare("reference_sigma0")
+        remedy = "materialise reference_sigma0 2017-18, which nothing makes by itself"
+        assert remedy in problem_of_bulletins(desk, monkeypatch)
+        desk.work()
+        assert remedy in problem_of_bulletins(desk, monkeypatch)
+        desk.make("reference_sigma0", "2017-18")
+        assert "see its last run" in problem_of_bulletins(desk, monkeypatch)

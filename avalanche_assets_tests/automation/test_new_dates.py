@@ -10,7 +10,9 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 from dagster._core.test_utils import create_run_for_test
 
-from avalanche_assets.automation.new_dates import AUTOMATIC
+from avalanche_assets.automation.due import date_chains
+from avalanche_assets.automation.failures import PARTITION
+from avalanche_assets.automation.new_dates import AUTOMATIC, PATIENCE, next_run
 from avalanche_assets.definitions import build_definitions
 
 GEOCODED = ("s1_products", "orbit_files", "sigma0")
@@ -89,6 +91,12 @@ def test_tracks_of_all_later_dates_follow_a_changed_date(settled, chain):
     done = dict(settled.work())
     assert done["2018-01-09"] == chain[chain.index("anomaly_scores") :]
     assert done["2018-01-21"] == chain[chain.index("detections") :]
+
+
+def test_a_review_of_an_earlier_date_makes_the_later_bulletins_again(settled):
+    """They tell what changed since that date, and the season so far."""
+    settled.make("detections", "2018-01-03")
+    assert settled.work() == [*((day, ("bulletin",)) for day in DATES), SEASON]
 
 
 def test_a_withdrawn_date_is_left_and_the_next_one_compared_with_the_date_before_it(settled, chain):
@@ -187,6 +195,27 @@ def test_a_date_that_somebody_is_working_on_is_left_to_them(settled):
 def test_one_date_at_a_time(desk):
     create_run_for_test(desk.instance, tags=AUTOMATIC, status=dg.DagsterRunStatus.STARTED)
     assert desk.ask() == "at work on a date; the next one follows"
+
+
+def test_a_date_whose_run_hangs_holds_up_the_others_for_an_hour_and_no_longer(settled, chain):
+    settled.register(*map(acquisition, ("2018-01-27", "2018-02-02")))
+    hanging = settled.ask()
+    run = create_run_for_test(settled.instance, tags=hanging.tags, status=dg.DagsterRunStatus.STARTED)
+    chains = date_chains(settled.specs, settled.partitions, "2017-18")
+
+    def ask(after):
+        return next_run(settled.instance, chains, "2017-18", datetime.now(UTC) + after)
+
+    assert ask(PATIENCE / 2).skip_message == "at work on a date; the next one follows"
+    request = ask(PATIENCE)
+    assert settled.play(request) == list(chain)
+    assert request.tags[PARTITION] == "2018-02-02"
+    assert f"2018-01-27 is at work since {datetime.now(UTC):%Y-%m-%d}" in ask(PATIENCE).skip_message
+    # It has come after all: the date after it is compared with it.
+    settled.instance.report_run_canceled(run)
+    assert settled.play(hanging) == list(chain)
+    compared = list(chain[chain.index("anomaly_scores") :])
+    assert settled.play(ask(PATIENCE)) == compared
 
 
 def test_the_sensor_runs_for_archives_and_waits_to_be_switched_on_for_folders(desk):

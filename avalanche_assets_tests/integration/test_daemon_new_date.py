@@ -5,11 +5,10 @@ from types import SimpleNamespace
 
 import dagster as dg
 import pytest
+from finished_season import remember
 from running_dagster import REPOSITORY, dagster_dev, local_home
 
-from avalanche_assets.automation.due import OBSERVED, specs_of
 from avalanche_assets.catalogue.acquisitions import write_catalogue
-from avalanche_assets.definitions import build_assets
 from avalanche_assets.files import sha256
 
 pytestmark = pytest.mark.integration
@@ -32,17 +31,6 @@ def desk(tiny_season, tmp_path_factory):
     with dg.DagsterInstance.from_config(str(home)) as instance:
         remember(copied, instance)
     return SimpleNamespace(new=new, folder=folder, home=home, copied=copied)
-
-
-def remember(copied, instance):
-    """Tells an instance of what is there, in the order in which it is made."""
-    made = copied.materialised()
-    for item in copied.catalogue.acquisitions:
-        instance.report_runless_asset_event(dg.AssetObservation(OBSERVED, partition=str(item.date)))
-    for spec in specs_of(build_assets(copied.settings)):
-        name = spec.key.to_user_string()
-        for _, partition in sorted((one for one in made if one[0] == name), key=str):
-            instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=partition))
 
 
 @pytest.fixture(scope="module")

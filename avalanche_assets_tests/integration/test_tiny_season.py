@@ -610,9 +610,9 @@ def test_missing_date_is_made_alone_and_gives_the_same_bytes(tiny_season, tmp_pa
     assert not any(REMADE in name for name in before)
     report = again.run()
     assert report.failures == {}
-    # Catalogue, products, sigma0, patches, scores, detections, the latter two also of the date compared
-    # with it, and the report on the season it has joined.
-    assert report.materialised == 9
+    # Catalogue, products, sigma0, patches, scores and detections; scores also of the date compared with it,
+    # detections of the three later dates, and the report on the season it has joined.
+    assert report.materialised == 11
     assert set(again.materialised()) == set(again.expected())
     products = str(again.layout.s1_products(REMADE).relative_to(again.layout.root))
     made, stored = again.hashes(), tiny_season.hashes()

@@ -14,6 +14,7 @@ from detection_world import (
     acquisition,
     build_world,
     detections_of,
+    example_evaluation,
     example_settings,
     score_table,
 )
@@ -400,23 +401,56 @@ def test_season_summary_has_a_row_per_date_and_massif_that_adds_up(season):
 
 def test_season_report_links_the_bulletins_and_stands_alone(season, tmp_path):
     settings = example_settings(tmp_path)
-    report = write_season_report(tmp_path, "2017-18", season, settings, evaluation())
+    report = write_season_report(tmp_path, "2017-18", season, settings, example_evaluation())
     page = parse(report.page)
     links = {address for address in page.addresses if not address.startswith("data:")}
     files = {"activity.png", "summary.parquet", "tracks.parquet", "tracks.gpkg", "season_report.fr.html"}
     assert links == files | {f"{item.bulletin}/bulletin.html" for item in season}
     assert "2 new deposits detected in 12 corridors over 3 dates" in page.text
-    assert "paper: VAE" in page.text
-    assert "They come from simulated data" in page.text
+    assert "The numbers come from simulated data" in page.text
     assert report.detections == 2
     assert read_table(report.summary, SEASON_SUMMARY).equals(season_summary(season))
     assert len(report.thumbnail) <= 100 * 1024
 
 
+@pytest.mark.parametrize(
+    ("name", "heads", "area", "rival", "paper"),
+    [
+        (
+            "season_report.html",
+            ("Found, of 100 recorded", "False alarms, of 100 corridors without a record"),
+            "All massifs",
+            "contrast with the surroundings",
+            "in the publication: neural network",
+        ),
+        (
+            "season_report.fr.html",
+            ("Retrouvées, sur 100 recensées", "Fausses alertes, sur 100 couloirs sans avalanche recensée"),
+            "Tous les massifs",
+            "contraste avec les alentours",
+            "dans la publication : réseau de neurones",
+        ),
+    ],
+)
+def test_season_report_says_in_plain_words_how_well_avalanches_are_found(
+    season, tmp_path, name, heads, area, rival, paper
+):
+    settings = example_settings(tmp_path)
+    write_season_report(tmp_path, "2017-18", season, settings, example_evaluation())
+    text = parse(tmp_path / name).text
+    for words in (*heads, area, rival, paper):
+        assert words in text
+    # Of 16 recorded avalanches 62 % are found, 5 % of the others raise alarms, 20 % of these are right.
+    (row,) = re.findall(rf"{area}\s*16\s*(.*)", text)
+    assert row.replace("\N{EN DASH}", "-").startswith("62 (40-81)5 (3-8)20")
+    for jargon in ("balanced", "F1", "prevalence", "dual_contrast", "vae_kl", "operating point", " AP "):
+        assert jargon not in text
+
+
 def test_season_report_without_evaluation_or_records_leaves_them_out(season, tmp_path):
     dates = [replace(item, recorded=None, bulletin="") for item in season]
     page = parse(write_season_report(tmp_path, "2017-18", dates, example_settings(tmp_path)).page)
-    assert "Evaluation" not in page.text
+    assert "recorded avalanches are found" not in page.text
     assert "Recorded corridors" not in page.text.split("Read with care")[0]
     assert not [address for address in page.addresses if "bulletin" in address]
 

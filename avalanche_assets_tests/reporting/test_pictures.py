@@ -4,9 +4,19 @@ import io
 
 import numpy as np
 import pytest
-from detection_world import FIRST, SECOND, acquisition, build_world, detections_of, pass_samples
+from detection_world import (
+    FIRST,
+    SECOND,
+    acquisition,
+    build_world,
+    detections_of,
+    pass_samples,
+    score_table,
+)
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -127,6 +137,37 @@ def test_bulletin_map_legend_counts_quality_and_status(world):
         "not observable (1)",
     ):
         assert part in shown
+
+
+def luminance(colour) -> float:
+    """Source: WCAG 2.1, relative luminance."""
+    parts = np.array(to_rgb(colour))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def contrast(one, other) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_every_symbol_stands_out_from_any_relief(world):
+    """Of its two colours, edge and filling, one has the contrast of 3 that WCAG 2.1 wants of graphics."""
+    earlier = score_table(world, FIRST, {0: 3.1, 1: 3.1, 5: 9.0}, {})
+    found = detections_of(world, SECOND, {0: 3.1, 1: 3.1, 4: 3.1, 5: 9.0}, earlier=earlier)
+    found.loc[found["is_detection"], "quality"] = ["C", "B", "C", "C"]
+    assert (found["new_or_persisting"] == "persisting").sum() == 3
+    figure = bulletin_map(found, world.elevation, world.grid, "heading", "subtitle", "note")
+    symbols = [part for part in figure.axes[0].collections if isinstance(part, PathCollection)]
+    drawn = [part for part in symbols if len(part.get_offsets())]
+    assert len(drawn) == 3  # persisting C, new C, persisting B
+    image = figure.axes[0].images[0]
+    relief = image.to_rgba(np.nanquantile(np.ma.filled(image.get_array(), np.nan), np.linspace(0, 1, 21)))[
+        :, :3
+    ]
+    for part in drawn:
+        (edge,), (filling,) = part.get_edgecolors()[:, :3], part.get_facecolors()[:, :3]
+        assert min(max(contrast(edge, grey), contrast(filling, grey)) for grey in relief) >= 3
 
 
 def test_corridors_map_counts_corridors(world):

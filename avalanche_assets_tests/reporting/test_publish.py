@@ -11,6 +11,7 @@ from detection_world import FIRST, SECOND, acquisition, build_world, example_set
 from model_cards import example_card, example_threshold
 
 from avalanche_assets.catalogue.acquisitions import AcquisitionCatalogue
+from avalanche_assets.detection import plausible
 from avalanche_assets.detection.publishing import publish_scores
 from avalanche_assets.detection.run import detections_of_date
 from avalanche_assets.detection.scoring import score_table
@@ -22,7 +23,7 @@ from avalanche_assets.errors import DetectorError, TableError
 from avalanche_assets.patches.loading import load_samples
 from avalanche_assets.patches.loading import tensors as tensors_of
 from avalanche_assets.rasters import write_cog
-from avalanche_assets.reporting.publish import publish_bulletin, publish_season_report
+from avalanche_assets.reporting.publish import publish_bulletin, publish_season_report, season_so_far
 from avalanche_assets.settings import DetectionSettings, Settings
 from avalanche_assets.tables import (
     ANOMALY_SCORES,
@@ -30,6 +31,7 @@ from avalanche_assets.tables import (
     CORRIDORS,
     DETECTIONS,
     PUBLISHED_SCORES,
+    SEASON_SUMMARY,
     TERRAIN_PATCHES,
     read_table,
     write_geotable,
@@ -240,6 +242,67 @@ def test_damaged_earlier_date_holds_up_no_bulletin(stored):
         table.write_bytes(whole)
     assert "Since 28 December" not in page
     assert "Since 28 December" in publish_bulletin(stored, CATALOGUE, SECOND).page.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def doubtful(stored, tmp_path, monkeypatch):
+    """Settings under which FIRST, with two of eleven corridors, has more detections than can be true."""
+    monkeypatch.setattr(plausible, "FEW", 1)
+    shutil.copytree(stored.data_root, tmp_path, dirs_exist_ok=True)
+    detection = stored.detection.model_copy(update={"max_detected_share": 0.15})
+    return stored.model_copy(update={"data_root": tmp_path, "detection": detection})
+
+
+def test_date_with_too_many_detections_gets_no_bulletin(doubtful):
+    with pytest.raises(DetectorError, match="2 of 11 observable corridors are detected; compare VV"):
+        publish_bulletin(doubtful, CATALOGUE, FIRST)
+    assert not doubtful.layout.bulletin(FIRST).exists()
+
+
+def test_bulletin_after_a_date_held_back_says_so_and_counts_nothing_of_it(doubtful, stored):
+    page = publish_bulletin(doubtful, CATALOGUE, SECOND).page.read_text(encoding="utf-8")
+    assert "Previous date held back" in page
+    assert "On 28 December 2017 more corridors" in page
+    assert "Still visible" not in page
+    indices = [item.index for item in season_so_far(doubtful, CATALOGUE, SECOND)]
+    accepted = [item.index for item in season_so_far(stored, CATALOGUE, SECOND)]
+    assert accepted[:2] == [None, pytest.approx(100 * 2 / 11)]
+    assert (indices[:2], indices[2]) == ([None, None], accepted[2])
+    assert "Previous date held back" not in publish_bulletin(stored, CATALOGUE, SECOND).page.read_text(
+        "utf-8"
+    )
+
+
+def test_french_bulletin_names_the_date_held_back(doubtful):
+    page = publish_bulletin(doubtful, CATALOGUE, SECOND).page.with_name("bulletin.fr.html")
+    assert "Date précédente retenue" in page.read_text(encoding="utf-8")
+
+
+def test_no_track_begins_at_a_date_held_back(doubtful, stored):
+    assert detected(stored, SECOND).loc[0, "new_or_persisting"] == "persisting"
+    assert detected(doubtful, SECOND).loc[0, "new_or_persisting"] == "new"
+
+
+def test_date_whose_false_detections_were_rejected_is_held_back_no_more(doubtful):
+    verdict = f"73040001,{FIRST},reject,,AB,"
+    path = doubtful.layout.reviews
+    path.parent.mkdir(parents=True)
+    path.write_text(f"corridor_id,acquisition_date,verdict,first_seen,reviewer,comment\n{verdict}\n")
+    write_geotable(doubtful.layout.detections(FIRST), detected(doubtful, FIRST), DETECTIONS)
+    assert publish_bulletin(doubtful, CATALOGUE, FIRST).counts.detections == 1
+    assert detected(doubtful, SECOND).loc[0, "first_seen"] == FIRST
+
+
+def test_season_report_names_dates_held_back_and_counts_them_nowhere(doubtful):
+    report = publish_season_report(doubtful, CATALOGUE, "2017-18")
+    assert report.detections == 0
+    text = report.page.read_text(encoding="utf-8")
+    assert "Dates held back" in text
+    assert "counted here: 28 December 2017." in text
+    assert (
+        str(FIRST)
+        not in read_table(report.summary, SEASON_SUMMARY)["acquisition_date"].cast("string").to_pylist()
+    )
 
 
 def test_season_without_detections_is_refused(stored):

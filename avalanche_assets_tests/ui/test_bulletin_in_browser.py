@@ -10,6 +10,7 @@ from detection_world import (
     acquisition,
     build_world,
     detections_of,
+    example_evaluation,
     example_settings,
     score_table,
 )
@@ -158,12 +159,27 @@ def test_phone_shows_everything_within_its_width(bulletin, name):
         assert page.locator("svg.canvas").evaluate("node => getComputedStyle(node).touchAction") == "pan-y"
 
 
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A winter of twelve dates with records and an evaluation."""
+    world, folder = build_world(), tmp_path_factory.mktemp("report")
+    days = [FIRST + timedelta(6 * number) for number in range(12)]
+    dates = [SeasonDate(day, detections_of(world, day, {0: 6.0}, HIDDEN), recorded=1) for day in days]
+    return write_season_report(folder, "2017-18", dates, example_settings(folder), example_evaluation())
+
+
+@pytest.mark.parametrize("name", ["season_report.html", "season_report.fr.html"])
 @pytest.mark.parametrize("width", [DESK[0], PHONE[0]])
-def test_season_report_shows_everything_within_its_width(tmp_path, width):
-    world = build_world()
-    dates = [SeasonDate(day, detections_of(world, day, {0: 6.0}, HIDDEN)) for day in (FIRST, SECOND)]
-    report = write_season_report(tmp_path, "2017-18", dates, example_settings(tmp_path))
+def test_season_report_shows_everything_within_its_width(report, width, name):
+    """Only the table of massifs and dates, which grows with the winter, may be pushed sideways on a phone."""
     with open_page(width, 900) as page:
-        page.goto(report.page.as_uri())
+        page.goto(report.page.with_name(name).as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        cut_off = page.evaluate(
+            """() => [...document.querySelectorAll("main *")]
+                .filter(node => getComputedStyle(node).overflowX === "auto")
+                .filter(node => node.scrollWidth > node.clientWidth)
+                .map(node => node.firstElementChild.className)"""
+        )
+        assert cut_off == ([] if width == DESK[0] else ["matrix"])
         assert [address for address in page.asked if not address.startswith(("data:", "file:"))] == []

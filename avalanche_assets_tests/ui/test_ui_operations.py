@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 from browser import keep_picture, open_page
+from clicks import PATIENCE_MS, backfill_runs, launch, new_run, open_dialog, shows_partitions
 from playwright.sync_api import expect
 from running_dagster import dagster_dev, local_home
 
@@ -17,8 +18,6 @@ from avalanche_assets.simulation.season import simulate_season
 
 pytestmark = pytest.mark.integration
 ASSET = "s1_products"
-PATIENCE_MS = 120_000
-"""Pages ask for news every few seconds, and a loaded machine is slow."""
 
 
 @pytest.fixture(scope="module")
@@ -38,42 +37,10 @@ def page():
         yield page
 
 
-def open_dialog(page, desk):
-    page.goto(f"{desk.client.url}/assets/{ASSET}?view=partitions")
-    page.get_by_role("button", name="Materialize").first.click()
-    expect(page.get_by_text(f"Launch runs to materialize {ASSET}")).to_be_visible()
-
-
-def launch(page, desk, day):
-    """Launches a run of one date as an operator does; the run's id."""
-    known = {run["runId"] for run in desk.client.runs(partition=day)}
-    open_dialog(page, desk)
-    page.get_by_text("Select a partition or create one").click()
-    page.get_by_placeholder("Filter partitions").fill(day)
-    page.get_by_text(day).locator("visible=true").last.click()
-    page.keyboard.press("Escape")
-    keep_picture(page, "ui_materialise")
-    page.get_by_role("button", name="Launch 1 run").click()
-    return new_run(desk, day, known)
-
-
-def new_run(desk, day, known):
-    def found():
-        return [run["runId"] for run in desk.client.runs(partition=day) if run["runId"] not in known]
-
-    return desk.client.wait(f"a run of {day}", found, 120)[0]
-
-
-def shows_partitions(page, desk, *counts):
-    page.goto(f"{desk.client.url}/assets/{ASSET}?view=partitions")
-    for count in counts:
-        expect(page.get_by_text(count)).to_be_visible(timeout=PATIENCE_MS)
-
-
 def test_one_date_is_made_from_its_page(page, desk):
     day = desk.client.partitions(ASSET)[0]
-    assert desk.client.wait_for_run(launch(page, desk, day), 300) == "SUCCESS"
-    shows_partitions(page, desk, "Materialized (1)", "Missing (9)")
+    assert desk.client.wait_for_run(launch(page, desk, ASSET, day), 300) == "SUCCESS"
+    shows_partitions(page, desk, ASSET, "Materialized (1)", "Missing (9)")
 
 
 def test_failed_date_says_what_to_do_and_is_retried_with_one_click(page, desk):
@@ -81,7 +48,7 @@ def test_failed_date_says_what_to_do_and_is_retried_with_one_click(page, desk):
     product = next(path for path in sorted(desk.products.iterdir()) if day.replace("-", "") in path.name)
     whole = product.read_bytes()
     product.write_bytes(whole[: len(whole) // 2])
-    failed = launch(page, desk, day)
+    failed = launch(page, desk, ASSET, day)
     assert desk.client.wait_for_run(failed, 300) == "FAILURE"
     page.goto(f"{desk.client.url}/runs/{failed}")
     reason = page.get_by_text("not a complete zip").first
@@ -96,7 +63,7 @@ def test_failed_date_says_what_to_do_and_is_retried_with_one_click(page, desk):
     assert desk.client.wait_for_run(again, 300) == "SUCCESS"
     page.goto(f"{desk.client.url}/runs/{again}")
     expect(page.get_by_text("Success").first).to_be_visible(timeout=PATIENCE_MS)
-    shows_partitions(page, desk, "Failed (0)")
+    shows_partitions(page, desk, ASSET, "Failed (0)")
 
 
 def test_backfill_of_what_is_missing_is_launched_and_watched(page, desk):
@@ -105,7 +72,7 @@ def test_backfill_of_what_is_missing_is_launched_and_watched(page, desk):
         for run in desk.client.runs()
         if run["status"] == "SUCCESS" and "partition" in run["tags"]
     }
-    open_dialog(page, desk)
+    open_dialog(page, desk, ASSET)
     page.get_by_role("button", name="Missing", exact=True).click()
     expect(page.get_by_text(f"{len(missing)} partitions").first).to_be_visible()
     page.get_by_role("button", name="Launch backfill").click()
@@ -118,9 +85,5 @@ def test_backfill_of_what_is_missing_is_launched_and_watched(page, desk):
     page.reload()
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=PATIENCE_MS)
     assert {run["tags"]["partition"] for run in desk.client.runs(backfill=backfill)} == missing
-    shows_partitions(page, desk, "Missing (0)", "Materialized (10)")
+    shows_partitions(page, desk, ASSET, "Missing (0)", "Materialized (10)")
     keep_picture(page, "ui_partitions")
-
-
-def backfill_runs(desk):
-    return [run for run in desk.client.runs() if "backfill" in run["tags"]]
