@@ -24,7 +24,8 @@ from avalanche_assets.errors import SettingsError
 from avalanche_assets.settings import Settings, load_settings
 
 Progress = Callable[[str], None]
-REFUSED = "avalanche_assets.errors.RefusedError"
+STANDSTILL = ("avalanche_assets.errors.AccountError", "avalanche_assets.errors.DiskError")
+"""What is wrong for all dates; anything else is the failure of one."""
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -101,8 +102,8 @@ def _materialise_stages(
         wanted = sorted((key for key in asked if key not in report.failures), key=str)
         for key in wanted:
             _materialise(job, key, instance, report)
-            if REFUSED in report.failures.get(key or stage.name, ""):
-                # The next date would be refused too, and services lock accounts that keep on trying.
+            if any(name in report.failures.get(key or stage.name, "") for name in STANDSTILL):
+                # The next date would fail too, and services lock accounts that keep on trying.
                 progress(f"       stopped: {report.failures[key or stage.name]}")
                 return report
         done = [key for key in wanted if (key or stage.name) not in report.failures]

@@ -22,6 +22,7 @@ from avalanche_assets.catalogue.season import SeasonOutlook, in_season, season_o
 from avalanche_assets.catalogue.silence import silence_warning
 from avalanche_assets.catalogue.verification import compare_late_md5, copies
 from avalanche_assets.errors import CatalogueError
+from avalanche_assets.files import writing
 from avalanche_assets.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
@@ -56,10 +57,15 @@ def open_catalogue(settings: Settings) -> Catalogue:
 @contextmanager
 def only_listing(settings: Settings) -> Iterator[None]:
     """Keeps other processes from listing meanwhile: each would write what only it found."""
-    path = settings.layout.source_ledger
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    path = settings.layout.source_ledger.with_suffix(".lock")
+    lock = FileLock(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def list_source(settings: Settings, now: datetime, season: str | None = None) -> SourceListing:

@@ -17,7 +17,7 @@ from avalanche_assets.catalogue.cdse.catalogue import CdseCatalogue
 from avalanche_assets.catalogue.interface import ProductQuery
 from avalanche_assets.catalogue.sources import open_catalogue
 from avalanche_assets.catalogue.verification import read_note
-from avalanche_assets.errors import CatalogueError, RefusedError
+from avalanche_assets.errors import AccountError, CatalogueError
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.settings import (
     InventorySettings,
@@ -142,7 +142,7 @@ def test_nothing_secret_is_in_errors_logs_and_addresses(space, catalogue, tmp_pa
     offer, _ = catalogue.search(QUERY)
     catalogue.fetch(offer, tmp_path / "right", ignore)
     monkeypatch.setenv("CDSE_PASSWORD", f"{MARK}-wrong")
-    with pytest.raises(RefusedError, match=r"login refused; check CDSE_USERNAME and CDSE_PASSWORD") as raised:
+    with pytest.raises(AccountError, match=r"login refused; check CDSE_USERNAME and CDSE_PASSWORD") as raised:
         CdseCatalogue(space.settings, QUICK).fetch(offer, tmp_path / "wrong", ignore)
     assert MARK not in str(raised.value)
     assert MARK not in caplog.text

@@ -25,7 +25,14 @@ from avalanche_assets.catalogue.dhus.catalogue import DhusCatalogue
 from avalanche_assets.catalogue.duplicates import resolve_duplicates
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductQuery
 from avalanche_assets.catalogue.verification import read_note
-from avalanche_assets.errors import AvalancheError, CatalogueError, OfflineError, RefusedError, TransientError
+from avalanche_assets.errors import (
+    AccountError,
+    AvalancheError,
+    CatalogueError,
+    DiskError,
+    OfflineError,
+    TransientError,
+)
 from avalanche_assets.sentinel1.safe import SafeArchive
 from avalanche_assets.services.credentials import Account
 from avalanche_assets.settings import TransferSettings
@@ -173,7 +180,7 @@ def test_no_orbit_file_is_offered_and_nothing_is_known_to_be_withdrawn(archive):
 
 def test_wrong_credentials_are_told_as_such_and_not_tried_again(archive):
     wrong = replace(ACCOUNT, password=SecretStr("other"))
-    with pytest.raises(RefusedError, match=r"127\.0\.0\.1.*401.*check DHUS_USERNAME and DHUS_PASSWORD"):
+    with pytest.raises(AccountError, match=r"127\.0\.0\.1.*401.*check DHUS_USERNAME and DHUS_PASSWORD"):
         open_archive(archive, account=wrong).search(QUERY)
     assert len(archive.seen) == 1
 
@@ -347,6 +354,12 @@ def test_the_disk_is_not_filled(archive, tmp_path):
     assert archive.served[PATH] == 0
 
 
+def test_a_folder_that_cannot_be_written_is_named(archive, tmp_path):
+    (tmp_path / "products").write_text("a file where the folder should be")
+    with pytest.raises(DiskError, match=r"products.*give this user the right"):
+        fetch(archive, tmp_path / "products")
+
+
 def test_a_download_keeps_to_its_rate(archive, content, tmp_path):
     begun = time.monotonic()
     fetch(archive, tmp_path, QUICK.model_copy(update={"max_mb_per_s": len(content) / 1e6 / 0.5}))
@@ -455,7 +468,7 @@ def test_a_recorded_refusal_is_told(real_data):
     with Recorded() as archive:
         file = real_data / "dhus" / "test_SentinelAPI_wrong_credentials.yaml"
         archive.replay("/apihub/search", file, "/search")
-        with pytest.raises(RefusedError, match=r"credentials refused \(401\)"):
+        with pytest.raises(AccountError, match=r"credentials refused \(401\)"):
             open_archive(archive).search(QUERY)
 
 

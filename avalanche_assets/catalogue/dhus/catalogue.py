@@ -36,7 +36,7 @@ from avalanche_assets.catalogue.dhus.transport import Bar, OneHost
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery
 from avalanche_assets.catalogue.product_name import ProductName
 from avalanche_assets.catalogue.verification import fetch_product
-from avalanche_assets.errors import CatalogueError, OfflineError, RefusedError, SafeError
+from avalanche_assets.errors import AccountError, CatalogueError, OfflineError, SafeError
 from avalanche_assets.services.credentials import Account
 from avalanche_assets.services.download import ADVANCE_BYTES, RESTARTS, identity, require_room
 from avalanche_assets.services.http_failures import AgainError, failure_of, place
@@ -172,8 +172,6 @@ class DhusCatalogue:
                 raise _meaning(error, f"{place(self._url)}: {subject}", self._account) from None
             except requests.RequestException as error:
                 raise _renamed(failure_of(error, self._url), subject) from None
-            except OSError as error:
-                raise CatalogueError(f"{subject}: cannot be written ({error.strerror}); make room") from None
             except (LookupError, TypeError, ValueError):
                 raise CatalogueError(
                     f"{place(self._url)}: {subject}: not what a DHuS answers; check source.dhus.url"
@@ -202,7 +200,6 @@ class _Transfer:
         self, remote: Remote, folder: Path, check: Callable[[Path], None], progress: Progress
     ) -> Path:
         """As `HttpService.download`."""
-        folder.mkdir(parents=True, exist_ok=True)
         final, landing = folder / remote.name, folder / f".{remote.name}.dhus"
         before = identity(final)
         with only_writer(folder, remote.name):
@@ -313,9 +310,9 @@ def _meaning(error: SentinelAPIError, where: str, account: Account) -> Catalogue
         return CatalogueError(f"{where}: no longer in the archive; materialise acquisition_catalogue")
     status = error.response.status_code if error.response is not None else 0
     if status == 401:
-        return RefusedError(f"{where}: credentials refused (401); check {account.variables}")
+        return AccountError(f"{where}: credentials refused (401); check {account.variables}")
     if status == 403 and "concurrent flows" not in error.msg:
-        return RefusedError(
+        return AccountError(
             f"{where}: forbidden (403): no permission or quota used up; check the account of "
             f"{account.variables}"
         )
