@@ -86,13 +86,12 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
         settings = pipeline.settings
         with only_listing(settings):
             listing = list_source(settings, datetime.now(UTC), config.season or None)
-            known = offers_by_date(pipeline.catalogue)
-            offered = offers_by_date(AcquisitionCatalogue(listing.acquisitions, settings.season.max_gap_days))
-            for item in listing.acquisitions:
-                if known.get(item.date) != offered[item.date]:
-                    _observe(context, item, offered[item.date])
-                    if not item.complete:
-                        context.log.warning(f"{item.date}: {item.state}: {item.reason}")
+            found = AcquisitionCatalogue(listing.acquisitions, settings.season.max_gap_days)
+            for day, version in changed_offers(pipeline.catalogue, found).items():
+                item = found.get(day)
+                _observe(context, item, version)
+                if not item.complete:
+                    context.log.warning(f"{day}: {item.state}: {item.reason}")
             # Only now: a version that is in the table counts as observed.
             write_catalogue(pipeline.layout.acquisition_catalogue, listing.acquisitions)
         wrong = late_checksums(settings)
@@ -136,6 +135,21 @@ def offers_by_date(catalogue: AcquisitionCatalogue) -> dict[date, str]:
         previous = catalogue.previous(item.date)
         versions[item.date] = f"{item.version} after {previous.date}" if previous else item.version
     return versions
+
+
+def changed_offers(known: AcquisitionCatalogue, found: AcquisitionCatalogue) -> dict[date, str]:
+    """Dates to observe, with their data version: new ones, those made from something else, those now online.
+
+    Coming online changes no product and so no version, but what failed for want of them can be made. Going
+    offline changes nothing: what was fetched is there.
+    """
+    before, after = offers_by_date(known), offers_by_date(found)
+    away = {item.date for item in known.acquisitions if item.state == "offline"}
+    return {
+        item.date: after[item.date]
+        for item in found.acquisitions
+        if before.get(item.date) != after[item.date] or (item.date in away and item.state != "offline")
+    }
 
 
 def _observe(context: dg.AssetExecutionContext, item: Acquisition, version: str) -> None:

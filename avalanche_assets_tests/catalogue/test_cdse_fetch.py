@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -37,6 +38,13 @@ QUERY = ProductQuery(139, "DESCENDING", (5.0, 46.0, 6.0, 47.0))
 
 def ignore(_):
     pass
+
+
+def test_a_product_that_was_fetched_is_there_also_when_it_goes_offline(space, tmp_path):
+    catalogue = CdseCatalogue(space.settings, QUICK)
+    offer = catalogue.search(QUERY)[0]
+    path = catalogue.fetch(offer, tmp_path, ignore)
+    assert catalogue.fetch(replace(offer, online=False), tmp_path, ignore) == path
 
 
 @pytest.fixture(scope="module")
