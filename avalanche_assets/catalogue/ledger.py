@@ -135,7 +135,9 @@ def poll(ledger: Ledger, catalogue: Catalogue, query: ProductQuery, now: datetim
     if ledger.watermark is None or ledger.scope != scope:
         found = catalogue.search(replace(query, published_after=None))
     if ledger.watermark is not None:
-        asked = replace(query, start=None, stop=None, published_after=ledger.watermark - OVERLAP)
+        known = {offer.id: offer for offer in ledger.on_offer}
+        since = ledger.watermark - OVERLAP
+        asked = replace(query, start=None, stop=None, published_after=since, known=known)
         known_days = {known.offer.start.date() for known in ledger.offers.values()}
         found += [
             offer

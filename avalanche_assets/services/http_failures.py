@@ -82,7 +82,7 @@ def require_success(response: requests.Response, credentials: str) -> None:
     if status == 416:
         raise RangeError(f"{where}: it has no bytes at the place asked for (416)")
     if status in TRANSIENT_STATUSES or status >= 500:
-        raise AgainError(f"{where}: answered {status}", _asked_wait_s(response))
+        raise AgainError(f"{where}: answered {status}", asked_wait_s(response))
     raise RefusedError(f"{where}: answered {status}; check the address and the query")
 
 
@@ -115,7 +115,8 @@ def _reason(error: Exception) -> str:
     return next(found, f"connection failed ({type(error).__name__})")
 
 
-def _asked_wait_s(response: requests.Response) -> float:
+def asked_wait_s(response: requests.Response) -> float:
+    """How long an answer asks to wait (``Retry-After``); 0 where it does not."""
     with suppress(InvalidHeader):
         return Retry().parse_retry_after(response.headers.get("Retry-After", "0"))
     return 0.0
