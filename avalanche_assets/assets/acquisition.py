@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from avalanche_assets.assets.common import OWNERS, after, data_version, markdown_table, rounded
+from avalanche_assets.assets.past_season import season_metadata
 from avalanche_assets.assets.transfers import TransferLog
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.catalogue.acquisitions import (
@@ -97,12 +98,16 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
         wrong = late_checksums(settings)
         dates = [str(item.date) for item in listing.acquisitions]
         reloaded = code_location.reload_unless_loaded("acquisition", dates)
+        # Ready-made rasters have no calendar, and nothing of them is fetched.
+        listed = config.season if settings.source.kind != "raster_folder" else ""
+        season = season_metadata(context, pipeline, code_location, listed) if listed else {}
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(pipeline.layout.acquisition_catalogue),
                 "dagster/row_count": len(listing.acquisitions),
                 "code location reloaded": reloaded,
                 **_listing_metadata(listing),
+                **season,
             },
             check_results=[
                 dg.AssetCheckResult(

@@ -8,11 +8,13 @@ from automation.operations_desk import acquisition
 from dagster._core.test_utils import create_run_for_test
 from filelock import FileLock
 from loopback.server import Answer, LoopbackServer
+from typer.testing import CliRunner
 
 from avalanche_assets.automation.runner import COMMAND_LINE, materialise_missing, register_season
 from avalanche_assets.automation.stages import STAGES
 from avalanche_assets.catalogue import sources
 from avalanche_assets.catalogue.acquisitions import SourceListing
+from avalanche_assets.cli import app
 from avalanche_assets.errors import AccountError, CatalogueError, DiskError, SettingsError
 from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.settings import TransferSettings
@@ -55,6 +57,13 @@ def test_two_commands_on_one_instance_are_refused(settings):
         pytest.raises(SettingsError, match="another run from the command line is at work"),
     ):
         register_season(settings, instance, "2017-18")
+
+
+def test_the_settings_of_the_environment_need_not_be_named_again(settings, tmp_path):
+    environment = {"DAGSTER_HOME": str(tmp_path), "AVALANCHE_SETTINGS": str(settings)}
+    result = CliRunner().invoke(app, ["season", "2017-18", "--list"], env=environment)
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'products'}: folder not found" in result.output
 
 
 def fetched_in_a_run(settings_file, monkeypatch, told):
