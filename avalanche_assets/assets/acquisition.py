@@ -66,6 +66,11 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
                 description="An acquisition has come within the last seven days, where one was predicted.",
             ),
             dg.AssetCheckSpec(
+                "withdrawals_known",
+                asset="acquisition_catalogue",
+                description="The source has told within a day which products it withdrew.",
+            ),
+            dg.AssetCheckSpec(
                 "late_checksums",
                 asset="acquisition_catalogue",
                 description="Fetched products have the MD5 that the source told of them only later.",
@@ -115,6 +120,12 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
                     severity=dg.AssetCheckSeverity.WARN,
                     check_name="new_dates_arrive",
                     description=listing.warning or None,
+                ),
+                dg.AssetCheckResult(
+                    passed=not listing.withdrawals_warning,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    check_name="withdrawals_known",
+                    description=listing.withdrawals_warning or None,
                 ),
                 dg.AssetCheckResult(
                     passed=not wrong,

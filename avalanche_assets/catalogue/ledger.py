@@ -166,6 +166,17 @@ def list_span(ledger: Ledger, catalogue: Catalogue, query: ProductQuery, now: da
     return replace(listed, last_withdrawn_check=ledger.last_withdrawn_check or now)
 
 
+def withdrawals_warning(ledger: Ledger, now: datetime) -> str:
+    """Says since when a polled source has not told what it withdrew; empty when it has within a day."""
+    last = ledger.last_withdrawn_check
+    if last is None or now - last < WITHDRAWALS_EVERY:
+        return ""
+    return (
+        f"{ledger.scope.source} has not told since {last:%Y-%m-%d %H:%M} UTC what it withdrew; products "
+        "that it took back are still used. It is asked again with each poll: the reason is in the run's log"
+    )
+
+
 def _wanted(offer: ProductOffer, query: ProductQuery) -> bool:
     return (query.start is None or offer.start >= query.start) and (
         query.stop is None or offer.start < query.stop

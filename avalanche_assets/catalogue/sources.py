@@ -15,7 +15,15 @@ from filelock import FileLock
 from avalanche_assets.area import area_of_interest
 from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing, read_catalogue, season_of
 from avalanche_assets.catalogue.interface import Catalogue, ProductOffer, ProductQuery
-from avalanche_assets.catalogue.ledger import Ledger, list_span, poll, read_ledger, scope_of, write_ledger
+from avalanche_assets.catalogue.ledger import (
+    Ledger,
+    list_span,
+    poll,
+    read_ledger,
+    scope_of,
+    withdrawals_warning,
+    write_ledger,
+)
 from avalanche_assets.catalogue.raster_folder import find_rasters
 from avalanche_assets.catalogue.registration import acquisitions_of, offers_of
 from avalanche_assets.catalogue.season import SeasonOutlook, in_season, season_outlook, season_spans
@@ -186,6 +194,7 @@ def _registered(settings: Settings, ledger: Ledger, now: datetime) -> SourceList
         found.dropped,
         tuple(item for item in found.pending if in_season(item.date, months)),
         silence_warning(found.acquisitions, track.relative_orbit, track.direction, now),
+        withdrawals_warning(ledger, now),
     )
 
 
