@@ -28,8 +28,9 @@ def missing_partitions(job: dg.JobDefinition, stage: Stage, instance: dg.Dagster
 
 
 def of_season(settings: Settings, season: str) -> set[str | None]:
-    """What belongs to a season: its dates, itself, and everything without partitions."""
-    dates = read_catalogue(settings.layout.acquisition_catalogue).dates(season=season)
+    """What can be made of a season: its dates but the withdrawn ones, itself, and all without partitions."""
+    known = read_catalogue(settings.layout.acquisition_catalogue).acquisitions
+    dates = (str(one.date) for one in known if one.season == season and one.state != "withdrawn")
     return {None, season, *dates}
 
 

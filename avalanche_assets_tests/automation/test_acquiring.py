@@ -8,11 +8,13 @@ import dagster as dg
 import numpy as np
 import pytest
 import yaml
+from automation.operations_desk import acquisition
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 from loopback.server import Answer, LoopbackServer
 
 from avalanche_assets.assets.acquisition import DOWNLOADS
+from avalanche_assets.automation.missing import missing_of_season
 from avalanche_assets.catalogue.acquisitions import Acquisition, write_catalogue
 from avalanche_assets.definitions import build_definitions
 from avalanche_assets.files import write_text
@@ -136,3 +138,20 @@ def test_a_backfill_that_is_not_started_fails_the_job_with_what_to_do(body, told
         with pytest.raises(dg.Failure) as raised:
             location.backfill({"dem": [None]}, "x", {})
     assert f"no backfill was started ({told}); launch the job again" in raised.value.description
+
+
+def test_withdrawn_dates_of_a_season_are_not_waited_for(tmp_path):
+    definitions(tmp_path)
+    settings = load_settings(tmp_path / "avalanche.toml")
+    found = [
+        acquisition("2018-01-03"),
+        acquisition("2018-01-09", state="withdrawn"),
+        acquisition("2018-12-01"),
+    ]
+    write_catalogue(settings.layout.acquisition_catalogue, found)
+    with dg.DagsterInstance.ephemeral() as instance:
+        missing = missing_of_season(tmp_path / "avalanche.toml", instance, "2017-18")
+    assert missing["s1_products"] == missing["bulletin"] == ["2018-01-03"]
+    assert missing["reference_sigma0"] == ["2017-18"]
+    assert missing["dem"] == [None]
+    assert "acquisition_catalogue" not in missing
