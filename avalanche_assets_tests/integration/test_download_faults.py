@@ -19,7 +19,7 @@ from sentinel1.tiny_safe import write_tiny_safe
 
 from avalanche_assets.catalogue.cdse.token import CdseToken
 from avalanche_assets.catalogue.verification import fetch_product, is_verified
-from avalanche_assets.errors import AccountError, AvalancheError, CatalogueError, TransientError
+from avalanche_assets.errors import AccountError, AvalancheError, CatalogueError, DiskError, TransientError
 from avalanche_assets.services.credentials import Account
 from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
@@ -44,7 +44,7 @@ LASTING = {
     "stall for good": (TransientError, f"said nothing for too long; given up after {ATTEMPTS} tries"),
     "flip for good": (CatalogueError, "fetched 3 times"),
     "longer for good": (CatalogueError, "bytes instead of .*fetched 3 times"),
-    "disk full": (CatalogueError, "No space left on device"),
+    "disk full": (DiskError, "No space left on device"),
 }
 """What no number of tries heals, with the error that has to come."""
 
