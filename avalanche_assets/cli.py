@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from avalanche_assets.errors import AvalancheError, SettingsError
+from avalanche_assets.settings import SETTINGS_VARIABLE
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from avalanche_assets.automation.runner import RunReport
 
+SettingsFile = Annotated[
+    Path, typer.Argument(envvar=SETTINGS_VARIABLE, help="Settings file (TOML) of the deployment.")
+]
 Size = Literal["tiny", "demo", "season", "hard", "full"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -41,7 +45,7 @@ def simulate(
 
 @app.command()
 def run(
-    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+    settings: SettingsFile,
 ) -> None:
     """Materialise whatever is missing of the whole graph and print what came out."""
     _run(settings)
@@ -49,7 +53,7 @@ def run(
 
 @app.command()
 def evaluate(
-    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+    settings: SettingsFile,
     page: Annotated[
         Path | None,
         typer.Option(help="Markdown page to write, pictures beside it.  [default: in the data root]"),
@@ -87,7 +91,7 @@ def ablate(
 @app.command()
 def season(
     name: Annotated[str, typer.Argument(help="Two consecutive years, such as 2017-18.")],
-    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+    settings: SettingsFile,
     only_list: Annotated[bool, typer.Option("--list", help="Fetch and process nothing.")] = False,
 ) -> None:
     """List a winter and its snow-free reference, then fetch and process whatever is missing of them."""
@@ -107,7 +111,7 @@ def season(
 
 @app.command()
 def reviews(
-    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+    settings: SettingsFile,
 ) -> None:
     """Check the table of reviews (made empty where there is none), and name the dates that wait for it."""
     from avalanche_assets.catalogue.acquisitions import read_catalogue
@@ -126,7 +130,7 @@ def reviews(
 
 @app.command()
 def doctor(
-    settings: Annotated[Path, typer.Argument(help="Settings file (TOML) of the deployment.")],
+    settings: SettingsFile,
 ) -> None:
     """Check configuration, credentials, disk, clock, terrain, inventory and models; say what to mend."""
     from avalanche_assets.doctor import examine

@@ -30,7 +30,15 @@ class TransientError(CatalogueError):
 
 
 class RefusedError(CatalogueError):
-    """A service understood and refused a request or its credentials: asking again cannot help."""
+    """A service understood and refused a request: asking for the same again cannot help."""
+
+
+class AccountError(RefusedError):
+    """The account is missing, refused or used up: no other request with it can succeed either."""
+
+
+class DiskError(CatalogueError):
+    """A disk is full or may not be written to: nothing else can be stored there either."""
 
 
 class OfflineError(CatalogueError):

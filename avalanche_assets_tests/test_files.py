@@ -1,7 +1,10 @@
+import errno
 import hashlib
+import os
 
 import pytest
 
+from avalanche_assets.errors import DiskError
 from avalanche_assets.files import atomic_path, sha256, write_text
 
 
@@ -30,6 +33,21 @@ def test_failure_leaves_the_old_file_and_no_rubbish(tmp_path):
         fail()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_is_named_with_the_remedy(tmp_path):
+    target = tmp_path / "table.csv"
+
+    def fill() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(
+        DiskError, match=rf"{target}: cannot be .*written \(No space left on device\); make room"
+    ):
+        fill()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_existing_file_is_replaced(tmp_path):

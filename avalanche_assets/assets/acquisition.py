@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from avalanche_assets.assets.common import OWNERS, after, data_version, markdown_table, rounded
+from avalanche_assets.assets.past_season import season_metadata
 from avalanche_assets.assets.transfers import TransferLog
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.catalogue.acquisitions import (
@@ -65,6 +66,11 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
                 description="An acquisition has come within the last seven days, where one was predicted.",
             ),
             dg.AssetCheckSpec(
+                "withdrawals_known",
+                asset="acquisition_catalogue",
+                description="The source has told within a day which products it withdrew.",
+            ),
+            dg.AssetCheckSpec(
                 "late_checksums",
                 asset="acquisition_catalogue",
                 description="Fetched products have the MD5 that the source told of them only later.",
@@ -86,24 +92,27 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
         settings = pipeline.settings
         with only_listing(settings):
             listing = list_source(settings, datetime.now(UTC), config.season or None)
-            known = offers_by_date(pipeline.catalogue)
-            offered = offers_by_date(AcquisitionCatalogue(listing.acquisitions, settings.season.max_gap_days))
-            for item in listing.acquisitions:
-                if known.get(item.date) != offered[item.date]:
-                    _observe(context, item, offered[item.date])
-                    if not item.complete:
-                        context.log.warning(f"{item.date}: {item.state}: {item.reason}")
+            found = AcquisitionCatalogue(listing.acquisitions, settings.season.max_gap_days)
+            for day, version in changed_offers(pipeline.catalogue, found).items():
+                item = found.get(day)
+                _observe(context, item, version)
+                if not item.complete:
+                    context.log.warning(f"{day}: {item.state}: {item.reason}")
             # Only now: a version that is in the table counts as observed.
             write_catalogue(pipeline.layout.acquisition_catalogue, listing.acquisitions)
         wrong = late_checksums(settings)
         dates = [str(item.date) for item in listing.acquisitions]
         reloaded = code_location.reload_unless_loaded("acquisition", dates)
+        # Ready-made rasters have no calendar, and nothing of them is fetched.
+        listed = config.season if settings.source.kind != "raster_folder" else ""
+        season = season_metadata(context, pipeline, code_location, listed) if listed else {}
         return dg.MaterializeResult(
             metadata={
                 "dagster/uri": str(pipeline.layout.acquisition_catalogue),
                 "dagster/row_count": len(listing.acquisitions),
                 "code location reloaded": reloaded,
                 **_listing_metadata(listing),
+                **season,
             },
             check_results=[
                 dg.AssetCheckResult(
@@ -111,6 +120,12 @@ def acquisition_catalogue_asset() -> dg.AssetsDefinition:
                     severity=dg.AssetCheckSeverity.WARN,
                     check_name="new_dates_arrive",
                     description=listing.warning or None,
+                ),
+                dg.AssetCheckResult(
+                    passed=not listing.withdrawals_warning,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    check_name="withdrawals_known",
+                    description=listing.withdrawals_warning or None,
                 ),
                 dg.AssetCheckResult(
                     passed=not wrong,
@@ -136,6 +151,21 @@ def offers_by_date(catalogue: AcquisitionCatalogue) -> dict[date, str]:
         previous = catalogue.previous(item.date)
         versions[item.date] = f"{item.version} after {previous.date}" if previous else item.version
     return versions
+
+
+def changed_offers(known: AcquisitionCatalogue, found: AcquisitionCatalogue) -> dict[date, str]:
+    """Dates to observe, with their data version: new ones, those made from something else, those now online.
+
+    Coming online changes no product and so no version, but what failed for want of them can be made. Going
+    offline changes nothing: what was fetched is there.
+    """
+    before, after = offers_by_date(known), offers_by_date(found)
+    away = {item.date for item in known.acquisitions if item.state == "offline"}
+    return {
+        item.date: after[item.date]
+        for item in found.acquisitions
+        if before.get(item.date) != after[item.date] or (item.date in away and item.state != "offline")
+    }
 
 
 def _observe(context: dg.AssetExecutionContext, item: Acquisition, version: str) -> None:

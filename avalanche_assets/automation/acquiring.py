@@ -20,7 +20,7 @@ def acquisition_jobs(present: Collection[str], season: str) -> list[Any]:
         dg.define_asset_job(
             "register_season",
             dg.AssetSelection.assets("acquisition_catalogue"),
-            description="Lists all acquisitions of a past season, which then are partitions to backfill",
+            description="Lists a past season against the calendar, and starts a backfill of what is missing",
             config={"ops": {"acquisition_catalogue": {"config": {"season": season}}}},
         )
     ]

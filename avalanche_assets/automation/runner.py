@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from avalanche_assets.automation.missing import missing_partitions, of_season, stage_job
 from avalanche_assets.automation.retries import COMMAND_LINE
 from avalanche_assets.automation.stages import STAGES, Stage
 from avalanche_assets.catalogue.acquisitions import read_catalogue, season_of
@@ -24,7 +25,8 @@ from avalanche_assets.errors import SettingsError
 from avalanche_assets.settings import Settings, load_settings
 
 Progress = Callable[[str], None]
-REFUSED = "avalanche_assets.errors.RefusedError"
+STANDSTILL = ("avalanche_assets.errors.AccountError", "avalanche_assets.errors.DiskError")
+"""What is wrong for all dates; anything else is the failure of one."""
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -86,18 +88,18 @@ def _materialise_stages(
     _require_same_data_root(settings, instance)
     catalogue = settings.layout.acquisition_catalogue
     for position, stage in enumerate(STAGES):
-        job = _job(definitions, stage)
+        job = stage_job(definitions, stage)
         if job is None:
             continue
         started = time.monotonic()
         # The catalogue asks its source each time; everything else is left alone once it is there.
-        missing = {None} if position == 0 else _missing(definitions, stage, job, instance)
+        missing = {None} if position == 0 else missing_partitions(job, stage, instance)
         if stage.name == "report_season":
             # A date that has joined makes the report on its season an old one.
             missing |= renewed
         if stage.name in ("score", "detect"):
             missing |= compared
-        asked = missing if season is None else missing & {None, season, *_dates(settings, season)}
+        asked = missing if season is None else missing & of_season(settings, season)
         wanted = sorted((key for key in asked if key not in report.failures), key=str)
         for key in wanted:
             _materialise(job, key, instance, report)
@@ -105,8 +107,8 @@ def _materialise_stages(
                 # Tracks, and what a bulletin says of the season so far, begin at the earlier dates.
                 later = [day for day in _later_in_season(settings, key) if day not in report.failures]
                 wanted += [day for day in later if day not in wanted]
-            if REFUSED in report.failures.get(key or stage.name, ""):
-                # The next date would be refused too, and services lock accounts that keep on trying.
+            if any(name in report.failures.get(key or stage.name, "") for name in STANDSTILL):
+                # The next date would fail too, and services lock accounts that keep on trying.
                 progress(f"       stopped: {report.failures[key or stage.name]}")
                 return report
         done = [key for key in wanted if (key or stage.name) not in report.failures]
@@ -148,15 +150,13 @@ def _alone(instance: dg.DagsterInstance) -> Iterator[None]:
         lock.release()
 
 
-def _dates(settings: Settings, season: str) -> list[str]:
-    return read_catalogue(settings.layout.acquisition_catalogue).dates(season=season)
-
-
 def _later_in_season(settings: Settings, day: str | None) -> list[str]:
     if day is None:
         return []
     known = read_catalogue(settings.layout.acquisition_catalogue)
-    return [one for one in known.dates("winter", known.get(day).season) if one > day]
+    season = known.get(day).season
+    there = of_season(settings, season)
+    return [one for one in known.dates("winter", season) if one > day and one in there]
 
 
 def _compared_with(settings: Settings, days: Collection[str | None]) -> set[str]:
@@ -177,23 +177,6 @@ def _require_same_data_root(settings: Settings, instance: dg.DagsterInstance) ->
             f"DAGSTER_HOME {instance.root_directory}: this instance holds the results of {known}; "
             f"use another DAGSTER_HOME for the data root {settings.data_root}"
         )
-
-
-def _job(definitions: dg.Definitions, stage: Stage) -> dg.JobDefinition | None:
-    repository = definitions.get_repository_def()
-    return repository.get_job(stage.name) if repository.has_job(stage.name) else None
-
-
-def _missing(
-    definitions: dg.Definitions, stage: Stage, job: dg.JobDefinition, instance: dg.DagsterInstance
-) -> set[str | None]:
-    present = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
-    keys = [dg.AssetKey(name) for name in stage.assets if name in present]
-    partitions = job.partitions_def
-    if partitions is None:
-        return set() if all(instance.get_latest_materialization_event(key) for key in keys) else {None}
-    done = set.intersection(*(set(instance.get_materialized_partitions(key)) for key in keys))
-    return {key for key in partitions.get_partition_keys() if key not in done}
 
 
 def _materialise(

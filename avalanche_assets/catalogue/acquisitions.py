@@ -97,13 +97,15 @@ class SourceListing:
         acquisitions: In order of date.
         dropped: Duplicates and other passes of a date passed over, with the reason.
         pending: Dates that wait for late slices, in order of date.
-        warning: What an operator should know of the source; empty when there is nothing to say.
+        warning: Since when nothing has come that was predicted; empty when there is nothing to say.
+        withdrawals_warning: Since when the source has not told what it withdrew; empty likewise.
     """
 
     acquisitions: tuple[Acquisition, ...]
     dropped: tuple[Dropped, ...] = ()
     pending: tuple[PendingAcquisition, ...] = ()
     warning: str = ""
+    withdrawals_warning: str = ""
 
 
 def season_of(day: date) -> str:

@@ -4,7 +4,8 @@ A source is one module with one class that has the four methods of `Catalogue`; 
 it. Offers are what a source says it holds; files come from `fetch`, and only whole and verified ones do.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
@@ -29,6 +30,7 @@ class ProductQuery:
         start: First azimuth time from here on, UTC; None without bound.
         stop: First azimuth time before this, UTC; None without bound.
         published_after: Only products that appeared in the catalogue later, UTC; None for all.
+        known: Offers by id that a source may give again as they are, where their details cost requests.
     """
 
     relative_orbit: int
@@ -37,6 +39,7 @@ class ProductQuery:
     start: datetime | None = None
     stop: datetime | None = None
     published_after: datetime | None = None
+    known: Mapping[str, "ProductOffer"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

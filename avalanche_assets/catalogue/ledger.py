@@ -135,7 +135,9 @@ def poll(ledger: Ledger, catalogue: Catalogue, query: ProductQuery, now: datetim
     if ledger.watermark is None or ledger.scope != scope:
         found = catalogue.search(replace(query, published_after=None))
     if ledger.watermark is not None:
-        asked = replace(query, start=None, stop=None, published_after=ledger.watermark - OVERLAP)
+        known = {offer.id: offer for offer in ledger.on_offer}
+        since = ledger.watermark - OVERLAP
+        asked = replace(query, start=None, stop=None, published_after=since, known=known)
         known_days = {known.offer.start.date() for known in ledger.offers.values()}
         found += [
             offer
@@ -162,6 +164,17 @@ def list_span(ledger: Ledger, catalogue: Catalogue, query: ProductQuery, now: da
     found = catalogue.search(replace(query, published_after=None))
     listed = _with_offers(ledger, found, now)
     return replace(listed, last_withdrawn_check=ledger.last_withdrawn_check or now)
+
+
+def withdrawals_warning(ledger: Ledger, now: datetime) -> str:
+    """Says since when a polled source has not told what it withdrew; empty when it has within a day."""
+    last = ledger.last_withdrawn_check
+    if last is None or now - last < WITHDRAWALS_EVERY:
+        return ""
+    return (
+        f"{ledger.scope.source} has not told since {last:%Y-%m-%d %H:%M} UTC what it withdrew; products "
+        "that it took back are still used. It is asked again with each poll: the reason is in the run's log"
+    )
 
 
 def _wanted(offer: ProductOffer, query: ProductQuery) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 
 from avalanche_assets.catalogue.interface import Catalogue
 from avalanche_assets.errors import OrbitError
+from avalanche_assets.files import writing
 from avalanche_assets.sentinel1.orbit import ABSURD_M, Orbit, merge_orbits
 from avalanche_assets.sentinel1.orbit_file import OrbitFile, read_orbit_file, utc64
 from avalanche_assets.sentinel1.product import Product
@@ -89,7 +90,8 @@ def fetch_best_orbit_file(
     Raises:
         CatalogueError: The source cannot answer, or not with the file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     here = best_orbit_file(folder, platform, utc64(start), utc64(stop))
     if here is not None and here.source == "POEORB":
         return

@@ -66,8 +66,8 @@ def open_products(records: Path) -> list[Product]:
         records: What `write_records` wrote.
 
     Raises:
-        TableError: The date's products have not been checked.
-        SafeError: A product has gone or was damaged since.
+        TableError: The date's products have not been checked, or have gone since.
+        SafeError: A product was damaged since.
     """
     try:
         known = _FILE.validate_json(records.read_bytes())
@@ -75,6 +75,11 @@ def open_products(records: Path) -> list[Product]:
         raise TableError(
             f"{records}: no record of checked products ({type(error).__name__}); materialise s1_products"
         ) from error
+    if gone := [record.path for record in known if not Path(record.path).exists()]:
+        raise TableError(
+            f"{', '.join(gone)}: no longer there; materialise s1_products of the date, which fetches those "
+            "of a remote source again (put those of a folder back first); then this again"
+        )
     return _opened(Path(record.path) for record in known)
 
 

@@ -15,13 +15,22 @@ from filelock import FileLock
 from avalanche_assets.area import area_of_interest
 from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing, read_catalogue, season_of
 from avalanche_assets.catalogue.interface import Catalogue, ProductOffer, ProductQuery
-from avalanche_assets.catalogue.ledger import Ledger, list_span, poll, read_ledger, scope_of, write_ledger
+from avalanche_assets.catalogue.ledger import (
+    Ledger,
+    list_span,
+    poll,
+    read_ledger,
+    scope_of,
+    withdrawals_warning,
+    write_ledger,
+)
 from avalanche_assets.catalogue.raster_folder import find_rasters
 from avalanche_assets.catalogue.registration import acquisitions_of, offers_of
 from avalanche_assets.catalogue.season import SeasonOutlook, in_season, season_outlook, season_spans
 from avalanche_assets.catalogue.silence import silence_warning
 from avalanche_assets.catalogue.verification import compare_late_md5, copies
 from avalanche_assets.errors import CatalogueError
+from avalanche_assets.files import writing
 from avalanche_assets.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
@@ -56,10 +65,15 @@ def open_catalogue(settings: Settings) -> Catalogue:
 @contextmanager
 def only_listing(settings: Settings) -> Iterator[None]:
     """Keeps other processes from listing meanwhile: each would write what only it found."""
-    path = settings.layout.source_ledger
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    path = settings.layout.source_ledger.with_suffix(".lock")
+    lock = FileLock(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def list_source(settings: Settings, now: datetime, season: str | None = None) -> SourceListing:
@@ -180,6 +194,7 @@ def _registered(settings: Settings, ledger: Ledger, now: datetime) -> SourceList
         found.dropped,
         tuple(item for item in found.pending if in_season(item.date, months)),
         silence_warning(found.acquisitions, track.relative_orbit, track.direction, now),
+        withdrawals_warning(ledger, now),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from avalanche_assets.errors import SafeError
-from avalanche_assets.files import file_md5, write_text
+from avalanche_assets.files import file_md5, write_text, writing
 from avalanche_assets.sentinel1.safe import SafeArchive
 from avalanche_assets.services.http_service import Remote
 from avalanche_assets.services.progress import Progress
@@ -133,6 +133,11 @@ def fetch_product(
     Raises:
         CatalogueError: As `HttpService.download`.
     """
+    with writing(folder / remote.name):
+        return _fetched(service, remote, folder, progress, catalogue_id)
+
+
+def _fetched(service: Downloads, remote: Remote, folder: Path, progress: Progress, catalogue_id: str) -> Path:
     path = folder / remote.name
     if is_verified(path, remote.size_bytes, remote.md5):
         return path

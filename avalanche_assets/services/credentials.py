@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from avalanche_assets.errors import CatalogueError
+from avalanche_assets.errors import AccountError
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Account:
 
 
 def cdse_account() -> Account:
-    """User of the Copernicus Data Space; raises `CatalogueError` when a variable is missing."""
+    """User of the Copernicus Data Space; raises `AccountError` when a variable is missing."""
     return _account("CDSE_USERNAME", "CDSE_PASSWORD")
 
 
 def cdse_s3_keys() -> Account:
-    """Keys of its object store; raises `CatalogueError` when a variable is missing."""
+    """Keys of its object store; raises `AccountError` when a variable is missing."""
     return _account("CDSE_S3_ACCESS_KEY", "CDSE_S3_SECRET_KEY")
 
 
 def dhus_account() -> Account:
-    """User of a DHuS archive; raises `CatalogueError` when a variable is missing."""
+    """User of a DHuS archive; raises `AccountError` when a variable is missing."""
     return _account("DHUS_USERNAME", "DHUS_PASSWORD")
 
 
@@ -60,7 +60,7 @@ def _account(*variables: str) -> Account:
     username, password = (_secret(variable) for variable in variables)
     missing = [name for name, value in zip(variables, (username, password), strict=True) if value is None]
     if username is None or password is None:
-        raise CatalogueError(
+        raise AccountError(
             f"environment: {' and '.join(missing)} not set; set it, or {missing[0]}_FILE to a file "
             "that holds it"
         )
@@ -70,14 +70,14 @@ def _account(*variables: str) -> Account:
 def _secret(variable: str) -> SecretStr | None:
     value, file = os.environ.get(variable), os.environ.get(f"{variable}_FILE")
     if value and file:
-        raise CatalogueError(f"environment: {variable} and {variable}_FILE are both set; keep one of them")
+        raise AccountError(f"environment: {variable} and {variable}_FILE are both set; keep one of them")
     if file:
         try:
             value = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise CatalogueError(
+            raise AccountError(
                 f"{file}: secret of {variable}_FILE cannot be read ({type(error).__name__}); check the path"
             ) from None
         if not value:
-            raise CatalogueError(f"{file}: secret of {variable}_FILE is empty; write it into the file")
+            raise AccountError(f"{file}: secret of {variable}_FILE is empty; write it into the file")
     return SecretStr(value) if value else None

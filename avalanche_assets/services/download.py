@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 import requests
 import urllib3
 
-from avalanche_assets.errors import AvalancheError, CatalogueError
-from avalanche_assets.files import file_md5
+from avalanche_assets.errors import AvalancheError, CatalogueError, DiskError
+from avalanche_assets.files import file_md5, writing
 from avalanche_assets.services.http_failures import AgainError, RangeError, failure_of, place
 from avalanche_assets.services.part_file import PartFile, only_writer
 from avalanche_assets.services.progress import Progress, Transferred
@@ -83,18 +83,10 @@ class Download:
 
     def run(self, check: Callable[[Path], None]) -> Path:
         """Fetches and checks the file; see `HttpService.download`."""
-        try:
+        with writing(self._folder / self._remote.name):
             return self._run(check)
-        except OSError as error:
-            if error.errno is None:
-                raise
-            raise CatalogueError(
-                f"{self._folder}: {self._remote.name} cannot be put there ({error.strerror}); make room, or "
-                "let this user write there, and try again: what has come is kept"
-            ) from error
 
     def _run(self, check: Callable[[Path], None]) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
         final = self._folder / self._remote.name
         before = identity(final)
         with only_writer(self._folder, self._remote.name):
@@ -252,11 +244,11 @@ def require_room(folder: Path, name: str, missing_bytes: int, settings: Transfer
     """Refuses to fill the disk of `folder` with the bytes that `name` still lacks.
 
     Raises:
-        CatalogueError: Less would stay free than the settings ask for.
+        DiskError: Less would stay free than the settings ask for.
     """
     free, kept = shutil.disk_usage(folder).free, settings.keep_free_gb * GB
     if free - missing_bytes < kept:
-        raise CatalogueError(
+        raise DiskError(
             f"{folder}: {free / GB:.1f} GB are free, {name} needs {missing_bytes / GB:.1f} GB more and "
             f"{kept / GB:.1f} GB stay free; make room, or set source.transfer.keep_free_gb"
         )

@@ -13,7 +13,7 @@ import requests
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from avalanche_assets.errors import CatalogueError, OfflineError, RefusedError, TransientError
+from avalanche_assets.errors import AccountError, CatalogueError, OfflineError, RefusedError, TransientError
 
 TRANSIENT_STATUSES = (408, 425, 429)
 """Besides 404 and 5xx: request timeout, too early, too many requests."""
@@ -25,6 +25,12 @@ PASSING = (
     requests.exceptions.ContentDecodingError,
 )
 """Errors of a connection or an answer; the others of `requests` are about the request."""
+
+GONE = (
+    "it was withdrawn or the address is wrong: check the address in the settings. A withdrawn product leaves "
+    "its date when acquisition_catalogue asks for withdrawals, once a day: materialise the date again then"
+)
+"""What to do about something that a service does not have, or has no more."""
 
 
 class AgainError(TransientError):
@@ -64,17 +70,19 @@ def require_success(response: requests.Response, credentials: str) -> None:
             f"{where}: not at hand (202), it is being brought from an archive; try again later"
         )
     if status == 401:
-        raise RefusedError(f"{where}: credentials refused (401); check {credentials}")
+        raise AccountError(f"{where}: credentials refused (401); check {credentials}")
     if status == 403:
-        raise RefusedError(
+        raise AccountError(
             f"{where}: forbidden (403): no permission or quota used up; check the account of {credentials}"
         )
     if status == 404:
         raise NotThereError(f"{where}: not found (404)")
+    if status == 410:
+        raise CatalogueError(f"{where}: gone (410); {GONE}")
     if status == 416:
         raise RangeError(f"{where}: it has no bytes at the place asked for (416)")
     if status in TRANSIENT_STATUSES or status >= 500:
-        raise AgainError(f"{where}: answered {status}", _asked_wait_s(response))
+        raise AgainError(f"{where}: answered {status}", asked_wait_s(response))
     raise RefusedError(f"{where}: answered {status}; check the address and the query")
 
 
@@ -107,7 +115,8 @@ def _reason(error: Exception) -> str:
     return next(found, f"connection failed ({type(error).__name__})")
 
 
-def _asked_wait_s(response: requests.Response) -> float:
+def asked_wait_s(response: requests.Response) -> float:
+    """How long an answer asks to wait (``Retry-After``); 0 where it does not."""
     with suppress(InvalidHeader):
         return Retry().parse_retry_after(response.headers.get("Retry-After", "0"))
     return 0.0

@@ -18,6 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from avalanche_assets.errors import CatalogueError, TransientError
 from avalanche_assets.services.download import Download, Remote
 from avalanche_assets.services.http_failures import (
+    GONE,
     AgainError,
     NotThereError,
     failure_of,
@@ -210,7 +211,5 @@ def _log_failure(state: RetryCallState) -> None:
 def _give_up(state: RetryCallState) -> Any:
     error = state.outcome and state.outcome.exception()
     if isinstance(error, NotThereError):
-        raise CatalogueError(
-            f"{error} in {state.attempt_number} tries; it was withdrawn or the address is wrong"
-        )
+        raise CatalogueError(f"{error} in {state.attempt_number} tries; {GONE}")
     raise TransientError(f"{error}; given up after {state.attempt_number} tries, try again later")

@@ -12,7 +12,6 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from avalanche_assets.errors import CatalogueError
 from avalanche_assets.files import file_md5
 
 MAX_PENDING = 8
@@ -38,23 +37,12 @@ class PartFile:
         self._digest = _StreamDigest() if digested and self.size == 0 else None
 
     def append(self, chunk: bytes) -> None:
-        """Adds bytes at the end.
-
-        Raises:
-            CatalogueError: They cannot be written, e.g. because the disk is full; the part is of no more use
-                in this process.
-        """
+        """Adds bytes at the end; when that fails, the part is of no more use in this process."""
         rest = memoryview(chunk)
-        try:
-            while rest:
-                written = self._file.write(rest)
-                self.size += written
-                rest = rest[written:]
-        except OSError as error:
-            raise CatalogueError(
-                f"{self.path.parent}: cannot be written to ({error.strerror}); make room there, the next "
-                f"attempt goes on after {self.size} bytes"
-            ) from error
+        while rest:
+            written = self._file.write(rest)
+            self.size += written
+            rest = rest[written:]
         if self._digest:
             self._digest.update(chunk)
 
@@ -121,6 +109,7 @@ class _StreamDigest:
 @contextmanager
 def only_writer(folder: Path, name: str) -> Iterator[None]:
     """Keeps other processes from fetching the same file meanwhile; waits for one that does."""
+    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f".{name}.lock")
     try:
         lock.acquire(blocking=False)

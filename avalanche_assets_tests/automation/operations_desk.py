@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.test_utils import create_run_for_test
 
-from avalanche_assets.assets.acquisition import offers_by_date
+from avalanche_assets.assets.acquisition import changed_offers
 from avalanche_assets.automation.due import OBSERVED, date_chains, specs_of
 from avalanche_assets.automation.failures import PARTITION
 from avalanche_assets.automation.new_dates import process_new_dates
@@ -91,16 +91,14 @@ class OperationsDesk:
 
     def register(self, *found: Acquisition) -> None:
         """What `acquisition_catalogue` does: write the table, observe what is new or different."""
-        before = offers_by_date(self._catalogue)
+        before = self._catalogue
         self.acquisitions |= {item.date: item for item in found}
-        after = offers_by_date(self._catalogue)
         write_catalogue(self.settings.layout.acquisition_catalogue, self.acquisitions.values())
-        for day, offer in after.items():
-            if before.get(day) != offer:
-                tags = {"dagster/data_version": offer}
-                self.instance.report_runless_asset_event(
-                    dg.AssetObservation(OBSERVED, partition=str(day), tags=tags)
-                )
+        for day, version in changed_offers(before, self._catalogue).items():
+            tags = {"dagster/data_version": version}
+            self.instance.report_runless_asset_event(
+                dg.AssetObservation(OBSERVED, partition=str(day), tags=tags)
+            )
 
     def chain(self, day: str) -> list[str]:
         """What is made of a date, in flow order."""

@@ -1,5 +1,6 @@
 """When the source is asked, how many connections there are, and which dates can have a better orbit."""
 
+import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -7,11 +8,17 @@ import dagster as dg
 import numpy as np
 import pytest
 import yaml
+from automation.operations_desk import acquisition
+from dagster_graphql.schema import create_schema
+from graphql import parse, validate
+from loopback.server import Answer, LoopbackServer
 
 from avalanche_assets.assets.acquisition import DOWNLOADS
+from avalanche_assets.automation.missing import missing_of_season
 from avalanche_assets.catalogue.acquisitions import Acquisition, write_catalogue
 from avalanche_assets.definitions import build_definitions
 from avalanche_assets.files import write_text
+from avalanche_assets.resources.code_location import CodeLocation
 from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.settings import load_settings
 
@@ -90,3 +97,61 @@ def test_dates_that_can_have_a_precise_orbit_by_now_are_named(tmp_path, kind, ad
     job = built.get_repository_def().get_job("refine_orbit")
     keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     assert keys == {"orbit_files", "sigma0"}
+
+
+def test_a_season_job_asks_for_exactly_what_is_missing():
+    asked = []
+
+    def graphql(request):
+        asked.append(json.loads(request.body))
+        return Answer(body=b'{"data": {"launchPartitionBackfill": {"backfillId": "abc"}}}')
+
+    with LoopbackServer() as server:
+        server.routes["/graphql"] = graphql
+        location = CodeLocation(webserver=f"127.0.0.1:{server.port}")
+        missing = {"dem": [None], "sigma0": ["2018-01-03", "2018-01-15"]}
+        assert location.backfill(missing, "Season 2017-18", {"avalanche/season": "2017-18"}) == "abc"
+    parameters = asked[0]["variables"]["parameters"]
+    assert parameters["tags"] == [{"key": "avalanche/season", "value": "2017-18"}]
+    assert parameters["partitionsByAssets"] == [
+        {"assetKey": {"path": ["dem"]}, "partitions": None},
+        {
+            "assetKey": {"path": ["sigma0"]},
+            "partitions": {"ranges": [{"start": day, "end": day} for day in missing["sigma0"]]},
+        },
+    ]
+    assert validate(create_schema().graphql_schema, parse(asked[0]["query"])) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"data": {"launchPartitionBackfill": {"__typename": "UnauthorizedError"}}}', "UnauthorizedError"),
+        (b'{"data": {"launchPartitionBackfill": {"__typename": "PythonError", "message": "no"}}}', "no"),
+        (b"<html>", "JSONDecodeError"),
+    ],
+)
+def test_a_backfill_that_is_not_started_fails_the_job_with_what_to_do(body, told):
+    with LoopbackServer() as server:
+        server.routes["/graphql"] = lambda request: Answer(body=body)
+        location = CodeLocation(webserver=f"127.0.0.1:{server.port}")
+        with pytest.raises(dg.Failure) as raised:
+            location.backfill({"dem": [None]}, "x", {})
+    assert f"no backfill was started ({told}); launch the job again" in raised.value.description
+
+
+def test_withdrawn_dates_of_a_season_are_not_waited_for(tmp_path):
+    definitions(tmp_path)
+    settings = load_settings(tmp_path / "avalanche.toml")
+    found = [
+        acquisition("2018-01-03"),
+        acquisition("2018-01-09", state="withdrawn"),
+        acquisition("2018-12-01"),
+    ]
+    write_catalogue(settings.layout.acquisition_catalogue, found)
+    with dg.DagsterInstance.ephemeral() as instance:
+        missing = missing_of_season(tmp_path / "avalanche.toml", instance, "2017-18")
+    assert missing["s1_products"] == missing["bulletin"] == ["2018-01-03"]
+    assert missing["reference_sigma0"] == ["2017-18"]
+    assert missing["dem"] == [None]
+    assert "acquisition_catalogue" not in missing

@@ -4,11 +4,20 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from automation.operations_desk import acquisition
 from dagster._core.test_utils import create_run_for_test
 from filelock import FileLock
+from loopback.server import Answer, LoopbackServer
+from typer.testing import CliRunner
 
-from avalanche_assets.automation.runner import COMMAND_LINE, register_season
-from avalanche_assets.errors import SettingsError
+from avalanche_assets.automation.runner import COMMAND_LINE, materialise_missing, register_season
+from avalanche_assets.automation.stages import STAGES
+from avalanche_assets.catalogue import sources
+from avalanche_assets.catalogue.acquisitions import SourceListing
+from avalanche_assets.cli import app
+from avalanche_assets.errors import AccountError, CatalogueError, DiskError, SettingsError
+from avalanche_assets.services.http_service import HttpService
+from avalanche_assets.settings import TransferSettings
 
 SETTINGS = """
 data_root = "data"
@@ -48,3 +57,47 @@ def test_two_commands_on_one_instance_are_refused(settings):
         pytest.raises(SettingsError, match="another run from the command line is at work"),
     ):
         register_season(settings, instance, "2017-18")
+
+
+def test_the_settings_of_the_environment_need_not_be_named_again(settings, tmp_path):
+    environment = {"DAGSTER_HOME": str(tmp_path), "AVALANCHE_SETTINGS": str(settings)}
+    result = CliRunner().invoke(app, ["season", "2017-18", "--list"], env=environment)
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'products'}: folder not found" in result.output
+
+
+def fetched_in_a_run(settings_file, monkeypatch, told):
+    """What a run reports whose dates the source answers with these errors; the dates that were asked for."""
+    days = ("2018-01-03", "2018-01-09", "2018-01-15")
+    listed = [acquisition(day) for day in days]
+    asked = []
+
+    def offers(settings, item):
+        asked.append(str(item.date))
+        raise told.get(str(item.date), CatalogueError("nothing to fetch in this test"))
+
+    monkeypatch.setattr("avalanche_assets.automation.runner.STAGES", STAGES[:2])
+    monkeypatch.setattr(sources, "list_source", lambda *_: SourceListing(tuple(listed)))
+    monkeypatch.setattr(sources, "open_catalogue", lambda settings: None)
+    monkeypatch.setattr(sources, "offers", offers)
+    report = materialise_missing(settings_file, dg.DagsterInstance.ephemeral(), lambda line: None)
+    return report, asked
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_refused_product_fails_its_date_alone(settings, monkeypatch, status):
+    with LoopbackServer() as server:
+        server.routes["/"] = lambda request: Answer(status)
+        with pytest.raises(CatalogueError) as raised:
+            HttpService(TransferSettings(attempts=1)).json(f"{server.url}/product")
+    report, asked = fetched_in_a_run(settings, monkeypatch, {"2018-01-03": raised.value})
+    assert asked == ["2018-01-03", "2018-01-09", "2018-01-15"]
+    assert str(status) in report.failures["2018-01-03"]
+    assert "check the address" in report.failures["2018-01-03"]
+
+
+@pytest.mark.parametrize("error", [AccountError("a: forbidden (403)"), DiskError("/data: disk is full")])
+def test_what_is_wrong_for_all_dates_stops_the_run(settings, monkeypatch, error):
+    report, asked = fetched_in_a_run(settings, monkeypatch, {"2018-01-03": error})
+    assert asked == ["2018-01-03"]
+    assert str(error) in report.failures["2018-01-03"]

@@ -105,6 +105,21 @@ def test_a_withdrawn_date_is_left_and_the_next_one_compared_with_the_date_before
     assert settled.work() == [("2018-01-21", chain), SEASON]
 
 
+def test_an_offline_date_is_made_as_soon_as_it_is_online(settled, chain):
+    settled.register(acquisition("2018-01-27", state="offline"))
+    settled.work(fails={"2018-01-27": "s1_products"})
+    assert "2018-01-27 failed in run" in settled.ask()
+    settled.register(acquisition("2018-01-27", state="offline"))
+    assert settled.work() == []
+    settled.register(acquisition("2018-01-27"))
+    assert settled.work() == [("2018-01-27", chain), SEASON]
+
+
+def test_a_date_that_was_fetched_may_go_offline(settled):
+    settled.register(acquisition("2018-01-09", state="offline"))
+    assert settled.work() == []
+
+
 @pytest.mark.parametrize("asset", ["vae", "dem", "corridors"])
 def test_a_new_model_or_ground_makes_no_date_again(settled, asset):
     settled.make(asset)

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -17,7 +18,7 @@ from avalanche_assets.catalogue.cdse.catalogue import CdseCatalogue
 from avalanche_assets.catalogue.interface import ProductQuery
 from avalanche_assets.catalogue.sources import open_catalogue
 from avalanche_assets.catalogue.verification import read_note
-from avalanche_assets.errors import CatalogueError, RefusedError
+from avalanche_assets.errors import AccountError, CatalogueError
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.settings import (
     InventorySettings,
@@ -37,6 +38,13 @@ QUERY = ProductQuery(139, "DESCENDING", (5.0, 46.0, 6.0, 47.0))
 
 def ignore(_):
     pass
+
+
+def test_a_product_that_was_fetched_is_there_also_when_it_goes_offline(space, tmp_path):
+    catalogue = CdseCatalogue(space.settings, QUICK)
+    offer = catalogue.search(QUERY)[0]
+    path = catalogue.fetch(offer, tmp_path, ignore)
+    assert catalogue.fetch(replace(offer, online=False), tmp_path, ignore) == path
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +150,7 @@ def test_nothing_secret_is_in_errors_logs_and_addresses(space, catalogue, tmp_pa
     offer, _ = catalogue.search(QUERY)
     catalogue.fetch(offer, tmp_path / "right", ignore)
     monkeypatch.setenv("CDSE_PASSWORD", f"{MARK}-wrong")
-    with pytest.raises(RefusedError, match=r"login refused; check CDSE_USERNAME and CDSE_PASSWORD") as raised:
+    with pytest.raises(AccountError, match=r"login refused; check CDSE_USERNAME and CDSE_PASSWORD") as raised:
         CdseCatalogue(space.settings, QUICK).fetch(offer, tmp_path / "wrong", ignore)
     assert MARK not in str(raised.value)
     assert MARK not in caplog.text

@@ -17,7 +17,7 @@ from sentinel1.tiny_safe import write_tiny_safe
 from avalanche_assets.catalogue.cdse.catalogue import CdseCatalogue
 from avalanche_assets.catalogue.cdse.s3 import S3Archive
 from avalanche_assets.catalogue.interface import ProductOffer, ProductQuery
-from avalanche_assets.errors import CatalogueError, RefusedError, TransientError
+from avalanche_assets.errors import AccountError, CatalogueError, TransientError
 from avalanche_assets.sentinel1.safe import SafeArchive
 from avalanche_assets.settings import CdseSettings, TransferSettings
 
@@ -222,7 +222,7 @@ def test_wrong_keys_are_named_by_their_variables_and_never_shown(
     caplog.set_level(logging.DEBUG)
     S3Archive.open(settings, QUICK).fetch(offer, tmp_path / "right", ignore)
     monkeypatch.setenv("CDSE_S3_SECRET_KEY", "S3CRET-wrong")
-    with pytest.raises(RefusedError, match=r"403 SignatureDoesNotMatch; check CDSE_S3_ACCESS_KEY") as raised:
+    with pytest.raises(AccountError, match=r"403 SignatureDoesNotMatch; check CDSE_S3_ACCESS_KEY") as raised:
         S3Archive.open(settings, QUICK).fetch(offer, tmp_path / "wrong", ignore)
     secrets = ["S3CRET-wrong", *store.environment.values()]
     # The store itself runs in this process and logs what it gets.

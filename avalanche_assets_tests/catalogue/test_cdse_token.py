@@ -12,7 +12,7 @@ from loopback.server import Answer, Fault
 from pydantic import SecretStr
 
 from avalanche_assets.catalogue.cdse.token import CdseToken
-from avalanche_assets.errors import CatalogueError, RefusedError, TransientError
+from avalanche_assets.errors import AccountError, CatalogueError, TransientError
 from avalanche_assets.services.credentials import Account
 from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
@@ -112,14 +112,14 @@ def test_a_stream_that_breaks_after_ten_minutes_goes_on_with_a_new_token(cdse, c
 
 
 def test_a_wrong_password_is_an_error_at_once_that_names_the_variables(cdse, clock, tmp_path):
-    with pytest.raises(RefusedError, match=rf"{TOKEN_PATH}: login refused; check {VARIABLES}.*second factor"):
+    with pytest.raises(AccountError, match=rf"{TOKEN_PATH}: login refused; check {VARIABLES}.*second factor"):
         fetch(cdse, token_of(cdse, clock, f"{MARK}-wrong"), tmp_path)
     assert len(cdse.seen) == 1
 
 
 def test_a_token_that_is_refused_though_fresh_is_an_error_that_names_the_variables(cdse, clock, tmp_path):
     cdse.faults[cdse.product_path("one")].extend([Fault("status", status=401)] * 9)
-    with pytest.raises(RefusedError, match=rf"credentials refused \(401\); check {VARIABLES}"):
+    with pytest.raises(AccountError, match=rf"credentials refused \(401\); check {VARIABLES}"):
         fetch(cdse, token_of(cdse, clock), tmp_path)
     assert len(cdse.seen) == 4
 

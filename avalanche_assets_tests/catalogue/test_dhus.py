@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +13,12 @@ import traceback
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
-from loopback.fake_cdse import MARK, PASSWORD, USERNAME
+from loopback.fake_cdse import MARK, PASSWORD, USERNAME, ranged
 from loopback.fake_dhus import FLOWS, MAINTENANCE, FakeDhus, FakeProduct
 from loopback.server import Answer, Fault, LoopbackServer
 from pydantic import SecretStr
@@ -24,8 +27,16 @@ from sentinel1.tiny_safe import write_tiny_safe
 from avalanche_assets.catalogue.dhus.catalogue import DhusCatalogue
 from avalanche_assets.catalogue.duplicates import resolve_duplicates
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductQuery
+from avalanche_assets.catalogue.ledger import Ledger, poll, scope_of
 from avalanche_assets.catalogue.verification import read_note
-from avalanche_assets.errors import AvalancheError, CatalogueError, OfflineError, RefusedError, TransientError
+from avalanche_assets.errors import (
+    AccountError,
+    AvalancheError,
+    CatalogueError,
+    DiskError,
+    OfflineError,
+    TransientError,
+)
 from avalanche_assets.sentinel1.safe import SafeArchive
 from avalanche_assets.services.credentials import Account
 from avalanche_assets.settings import TransferSettings
@@ -35,6 +46,7 @@ ACCOUNT = Account(SecretStr(USERNAME), SecretStr(PASSWORD), "DHUS_USERNAME and D
 QUERY = ProductQuery(139, "DESCENDING", (5.4, 43.9, 7.8, 46.5))
 NAME = "S1B_IW_GRDH_1SDV_20171203T053600_20171203T053625_008510_0FFFFF_0001"
 PATH = FakeDhus.value_path("u1")
+PATH_PATTERN = re.escape(PATH)
 START = datetime(2017, 12, 3, 5, 36, 0, 250_000, tzinfo=UTC)
 
 
@@ -143,6 +155,18 @@ def test_a_search_that_finds_nothing_costs_one_request(archive):
     assert len(archive.seen) == 1
 
 
+def test_a_poll_costs_one_request_while_its_overlap_holds_known_products(archive, product):
+    catalogue, now = open_archive(archive), START + timedelta(hours=5)
+    ledger = poll(Ledger(scope_of("dhus", QUERY)), catalogue, QUERY, now)
+    archive.seen.clear()
+    later = poll(ledger, catalogue, QUERY, now + timedelta(hours=1))
+    assert later.offers == ledger.offers
+    assert len(archive.seen) == 1
+    archive.products = [replace(product, ingested=now + timedelta(hours=1))]
+    poll(later, catalogue, QUERY, now + timedelta(hours=2))
+    assert len(archive.seen) == 3  # replaced: what it is now is asked for
+
+
 def test_many_products_come_in_pages_in_order_of_time(archive, product):
     starts = [START + timedelta(days=days) for days in np.random.default_rng(0).permutation(230).tolist()]
     archive.products = [
@@ -173,7 +197,7 @@ def test_no_orbit_file_is_offered_and_nothing_is_known_to_be_withdrawn(archive):
 
 def test_wrong_credentials_are_told_as_such_and_not_tried_again(archive):
     wrong = replace(ACCOUNT, password=SecretStr("other"))
-    with pytest.raises(RefusedError, match=r"127\.0\.0\.1.*401.*check DHUS_USERNAME and DHUS_PASSWORD"):
+    with pytest.raises(AccountError, match=r"127\.0\.0\.1.*401.*check DHUS_USERNAME and DHUS_PASSWORD"):
         open_archive(archive, account=wrong).search(QUERY)
     assert len(archive.seen) == 1
 
@@ -269,12 +293,9 @@ def test_too_many_connections_are_waited_for(archive, content, tmp_path):
 
 def test_an_interrupted_fetch_goes_on_with_the_missing_bytes(archive, content, tmp_path):
     once = QUICK.model_copy(update={"attempts": 1})
-    # sentinelsat writes pieces of 1 MiB; a part that it left behind stands for one of a larger product.
-    landing = tmp_path / f".{NAME}.SAFE.zip.dhus"
-    landing.mkdir()
-    (landing / "product.zip.incomplete").write_bytes(content[:150_000])
+    (tmp_path / f".{NAME}.SAFE.zip.part").write_bytes(content[:150_000])
     archive.faults[PATH].append(Fault("status", status=500))
-    with pytest.raises(TransientError, match=rf"{NAME}\.SAFE\.zip: answered 500"):
+    with pytest.raises(TransientError, match=rf"{PATH_PATTERN}: answered 500"):
         fetch(archive, tmp_path, once)
     path = fetch(archive, tmp_path, once)
     assert path.read_bytes() == content
@@ -282,9 +303,7 @@ def test_an_interrupted_fetch_goes_on_with_the_missing_bytes(archive, content, t
 
 
 def test_a_range_that_is_ignored_spoils_nothing(archive, content, tmp_path):
-    landing = tmp_path / f".{NAME}.SAFE.zip.dhus"
-    landing.mkdir()
-    (landing / "product.zip.incomplete").write_bytes(content[:150_000])
+    (tmp_path / f".{NAME}.SAFE.zip.part").write_bytes(content[:150_000])
     archive.faults[PATH].append(Fault("whole"))
     assert fetch(archive, tmp_path).read_bytes() == content
 
@@ -292,7 +311,7 @@ def test_a_range_that_is_ignored_spoils_nothing(archive, content, tmp_path):
 def test_bytes_that_are_wrong_each_time_are_not_kept(archive, tmp_path):
     archive.faults[PATH].extend([Fault("flip", at=100_000)] * 3)
     with pytest.raises(
-        CatalogueError, match=rf"{NAME}\.SAFE\.zip: .*checksums do not match.*fetched 3 times"
+        CatalogueError, match=rf"{PATH_PATTERN}: MD5 is .*, the catalogue says .*fetched 3 times"
     ):
         fetch(archive, tmp_path)
     assert leftovers(tmp_path) == []
@@ -341,10 +360,56 @@ def test_a_product_that_has_gone_or_changed_since_the_search_is_not_taken(archiv
     assert leftovers(tmp_path) == []
 
 
+def test_a_stream_that_only_drips_is_left_and_resumed(archive, content, tmp_path):
+    archive.faults[PATH].append(Fault("drip", at=100_000))
+    quick = QUICK.model_copy(update={"stalled_s": 0.5})
+    assert fetch(archive, tmp_path, quick).read_bytes() == content
+    assert len(archive.asked("$value")) == 2
+
+
+def test_an_archive_that_always_begins_anew_and_breaks_is_given_up(archive, product, tmp_path):
+    product.content = bytes(3_000_000)
+    archive.routes[PATH] = lambda request: ranged(product.content, None)
+    archive.faults[PATH].extend([Fault("truncate", at=2_000_000)] * 50)
+    with pytest.raises(TransientError, match="the answer ended early; given up after 3 tries"):
+        fetch(archive, tmp_path)
+    assert len(archive.asked("$value")) <= 5
+
+
+@pytest.mark.parametrize("path", ["/dhus/search", PATH], ids=["search", "fetch"])
+def test_the_archive_may_ask_for_a_pause(path, archive, content, tmp_path):
+    archive.answers[path] = [Answer(503, b"{}", {"Retry-After": "1"})]
+    begun = time.monotonic()
+    assert fetch(archive, tmp_path, QUICK.model_copy(update={"longest_wait_s": 5})).read_bytes() == content
+    assert time.monotonic() - begun >= 1
+
+
+def test_no_download_follows_to_another_host(archive, tmp_path):
+    with LoopbackServer() as stranger:
+        archive.answers[PATH] = [Answer(302, b"", {"Location": f"{stranger.url}/product"})]
+        with pytest.raises(CatalogueError, match=rf"leads to 127\.0\.0\.1:{stranger.port}/product; nothing"):
+            fetch(archive, tmp_path)
+        assert stranger.seen == []
+
+
+def test_room_that_others_take_meanwhile_ends_the_download(archive, tmp_path, monkeypatch):
+    usages = iter([9e9, 9e9])
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=next(usages, 0.0)))
+    slow = QUICK.model_copy(update={"keep_free_gb": 1.0, "max_mb_per_s": 0.05})
+    with pytest.raises(DiskError, match=r"0\.0 GB are free"):
+        fetch(archive, tmp_path, slow)
+
+
 def test_the_disk_is_not_filled(archive, tmp_path):
     with pytest.raises(CatalogueError, match=r"stay free; make room, or set source\.transfer\.keep_free_gb"):
         fetch(archive, tmp_path, QUICK.model_copy(update={"keep_free_gb": 1e9}))
-    assert archive.served[PATH] == 0
+    assert leftovers(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(archive, tmp_path):
+    (tmp_path / "products").write_text("a file where the folder should be")
+    with pytest.raises(DiskError, match=r"products.*give this user the right"):
+        fetch(archive, tmp_path / "products")
 
 
 def test_a_download_keeps_to_its_rate(archive, content, tmp_path):
@@ -395,7 +460,7 @@ def test_a_killed_process_leaves_bytes_for_the_next_one(product, tmp_path):
         archive.pause_s = 0.02
         arguments = [archive.dhus_url, str(target), str(tests), str(tests.parent)]
         process = subprocess.Popen([sys.executable, "-c", script, *arguments])
-        part = target / f".{NAME}.SAFE.zip.dhus" / "product.zip.incomplete"
+        part = target / f".{NAME}.SAFE.zip.part"
         deadline = time.monotonic() + 60
         while not (part.exists() and part.stat().st_size >= 1 << 20):
             assert process.poll() is None
@@ -455,7 +520,7 @@ def test_a_recorded_refusal_is_told(real_data):
     with Recorded() as archive:
         file = real_data / "dhus" / "test_SentinelAPI_wrong_credentials.yaml"
         archive.replay("/apihub/search", file, "/search")
-        with pytest.raises(RefusedError, match=r"credentials refused \(401\)"):
+        with pytest.raises(AccountError, match=r"credentials refused \(401\)"):
             open_archive(archive).search(QUERY)
 
 

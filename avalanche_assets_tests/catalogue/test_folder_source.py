@@ -6,7 +6,7 @@ import pytest
 from local_source import list_folder
 
 from avalanche_assets.catalogue.product_name import relative_orbit
-from avalanche_assets.catalogue.products import check_products, open_products
+from avalanche_assets.catalogue.products import ProductRecord, check_products, open_products, write_records
 from avalanche_assets.errors import CatalogueError, SafeError, TableError
 from avalanche_assets.sentinel1.product import Product
 from avalanche_assets.sentinel1.safe import SafeArchive
@@ -209,6 +209,15 @@ def test_product_that_has_gone_is_named(tmp_path):
 
 def test_date_whose_products_were_not_checked_names_the_step(tmp_path):
     with pytest.raises(TableError, match=r"products\.json: no record of checked products.*s1_products"):
+        open_products(tmp_path / "products.json")
+
+
+def test_products_that_were_deleted_since_are_named_with_the_step_that_fetches_them(tmp_path):
+    start = datetime(2018, 1, 3, tzinfo=UTC)
+    path = tmp_path / f"{SLICE_1}.SAFE.zip"
+    record = ProductRecord(SLICE_1, str(path), 1, "", "2.90", 1, 1, start, start)
+    write_records(tmp_path / "products.json", [record])
+    with pytest.raises(TableError, match=rf"{path}: no longer there; materialise s1_products"):
         open_products(tmp_path / "products.json")
 
 

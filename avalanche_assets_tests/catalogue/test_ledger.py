@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avalanche_assets.catalogue.interface import ProductQuery
-from avalanche_assets.catalogue.ledger import Ledger, LedgerScope, list_span, poll, read_ledger, write_ledger
+from avalanche_assets.catalogue.ledger import (
+    Ledger,
+    LedgerScope,
+    list_span,
+    poll,
+    read_ledger,
+    withdrawals_warning,
+    write_ledger,
+)
 from avalanche_assets.errors import CatalogueError
 
 QUERY = ProductQuery(139, "DESCENDING", AREA, start=datetime(2026, 7, 1, tzinfo=UTC))
@@ -122,9 +130,14 @@ def test_source_that_cannot_tell_withdrawals_does_not_stop_new_dates(caplog):
     ledger = poll(ledger, catalogue, QUERY, NOW + 25 * HOUR)
     assert new in ledger.on_offer
     assert "withdrawn products could not be asked for: fake: no answer" in caplog.text
+    told = withdrawals_warning(ledger, NOW + 25 * HOUR)
+    assert told.startswith("cdse has not told since 2026-11-07 12:00 UTC what it withdrew")
     # Asked again at the next poll, since the same instant.
     poll(ledger, catalogue, QUERY, NOW + 26 * HOUR)
     assert catalogue.asked_withdrawn == [NOW - DAY, NOW - DAY]
+    catalogue.broken = False
+    ledger = poll(ledger, catalogue, QUERY, NOW + 27 * HOUR)
+    assert withdrawals_warning(ledger, NOW + 27 * HOUR) == ""
 
 
 def test_failed_search_leaves_the_ledger_as_it_was():

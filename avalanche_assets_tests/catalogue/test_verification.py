@@ -19,7 +19,7 @@ from avalanche_assets.catalogue.verification import (
     note_of,
     read_note,
 )
-from avalanche_assets.errors import CatalogueError
+from avalanche_assets.errors import CatalogueError, DiskError
 from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
 
@@ -71,6 +71,12 @@ def test_a_product_with_a_catalogued_md5_is_fetched_once(fetch, server, md5, con
     assert (note.by, note.md5, note.size_bytes, note.catalogue_id) == ("md5", md5, len(content), "id-1")
     assert fetch(md5.upper()) == path
     assert len(server.seen) == 1
+
+
+def test_a_note_that_cannot_be_written_is_named_with_the_remedy(fetch, md5, tmp_path):
+    note_of(tmp_path / f"{NAME}.zip").mkdir()
+    with pytest.raises(DiskError, match=r"cannot be read or written \(Is a directory\); make room there"):
+        fetch(md5)
 
 
 def test_a_product_without_one_is_verified_by_its_manifest_and_again_when_it_appears(fetch, server, md5):

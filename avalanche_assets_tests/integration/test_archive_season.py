@@ -102,7 +102,7 @@ def test_a_season_is_listed_fetched_and_processed_by_one_command(tiny_season, sp
     for day in tiny_season.catalogue.dates("winter"):
         assert sha256(layout.detections(day)) == sha256(tiny_season.layout.detections(day)), day
     before = len(fetched(space))
-    again = CliRunner().invoke(app, ["season", "2017-18", str(settings)])
+    again = CliRunner().invoke(app, ["season", "2017-18"], env={"AVALANCHE_SETTINGS": str(settings)})
     assert again.exit_code == 0, again.output
     assert "0.0 GB are to be fetched" in again.output
     assert len(fetched(space)) == before

@@ -1,5 +1,6 @@
 """A date appears in the source, and its bulletin comes without a hand: through the real daemon and sensor."""
 
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -16,8 +17,17 @@ pytestmark = pytest.mark.integration
 SENSOR = "process_new_dates"
 
 
+@pytest.fixture
+def season_desk(tiny_season, tmp_path_factory):
+    return unfinished(tiny_season, tmp_path_factory)
+
+
 @pytest.fixture(scope="module")
 def desk(tiny_season, tmp_path_factory):
+    return unfinished(tiny_season, tmp_path_factory)
+
+
+def unfinished(tiny_season, tmp_path_factory):
     """The finished tiny season but for its last date, whose product has not been delivered yet."""
     new = tiny_season.catalogue.dates("winter")[-1]
     folder = tmp_path_factory.mktemp("desk")
@@ -102,3 +112,52 @@ def test_nothing_but_the_new_date_and_the_season_report_is_made(desk, arrived):
 def test_the_season_report_follows(arrived):
     (run,) = [run for run in arrived.runs if run["tags"]["partition"] == "2017-18"]
     assert run["assets"] == {"season_report"}
+
+
+def register_season(client) -> dict[str, str]:
+    """Launches the job; what the catalogue tells of itself then."""
+    config = {"ops": {"acquisition_catalogue": {"config": {"season": "2017-18"}}}}
+    answer = client.query(
+        """mutation($parameters: ExecutionParams!) { launchRun(executionParams: $parameters) {
+             ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }""",
+        parameters={
+            "selector": {**REPOSITORY, "pipelineName": "register_season"},
+            "mode": "default",
+            "runConfigData": json.dumps(config),
+        },
+    )
+    run = answer["launchRun"]["run"]["runId"]
+    assert client.wait_for_run(run) == "SUCCESS", client.messages(run)
+    assert any("Season 2017-18" in message for message in client.messages(run))
+    entries = client.query(
+        """{ assetOrError(assetKey: {path: ["acquisition_catalogue"]}) { ... on Asset {
+             assetMaterializations(limit: 1) { metadataEntries { label
+               ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue }
+               ... on MarkdownMetadataEntry { mdStr } } } } } }"""
+    )["assetOrError"]["assetMaterializations"][0]["metadataEntries"]
+    return {
+        entry["label"]: entry.get("text") or entry.get("mdStr") or entry.get("intValue") for entry in entries
+    }
+
+
+def test_the_job_register_season_shows_the_calendar_and_backfills_what_is_missing_once(
+    season_desk, tmp_path_factory
+):
+    desk = season_desk
+    for product in (desk.folder / "later").iterdir():
+        shutil.move(product, desk.folder / "products" / product.name)
+    with dagster_dev(desk.home, desk.copied.settings_file, tmp_path_factory.mktemp("logs")) as client:
+        first = register_season(client)
+        assert f"{desk.new}  winter" in first["season"]
+        assert "2017-11-04  winter" in first["season"]
+        assert "missing" in first["season"]
+        assert first["bytes to fetch"] == 0
+        assert first["expected time"] == "0:00:00"
+        backfill, _, told = first["backfill"].partition(" ")
+        assert told.startswith("started: ")
+        assert register_season(client)["backfill"] == f"{backfill} is under way"
+        assert client.wait_for_backfill(backfill, 600) == "COMPLETED_SUCCESS"
+        assert register_season(client)["backfill"] == "nothing is missing"
+        runs = client.runs(backfill=backfill)
+    assert {run["tags"]["partition"] for run in runs} == {desk.new}
+    assert (desk.copied.layout.bulletin(desk.new) / "bulletin.html").exists()

@@ -19,7 +19,7 @@ from sentinel1.tiny_safe import write_tiny_safe
 
 from avalanche_assets.catalogue.cdse.token import CdseToken
 from avalanche_assets.catalogue.verification import fetch_product, is_verified
-from avalanche_assets.errors import AvalancheError, CatalogueError, RefusedError, TransientError
+from avalanche_assets.errors import AccountError, AvalancheError, CatalogueError, DiskError, TransientError
 from avalanche_assets.services.credentials import Account
 from avalanche_assets.services.http_service import HttpService, Remote
 from avalanche_assets.settings import TransferSettings
@@ -36,15 +36,15 @@ BROKEN = ("reset", "stall", "truncate", "whole")
 WRONG = ("flip", "shorter", "longer")
 STATUSES = (404, 408, 429, 500, 502, 503, 504)
 LASTING = {
-    "401 for good": (RefusedError, f"credentials refused .401.; check {VARIABLES}"),
-    "403": (RefusedError, "403.: no permission or quota"),
+    "401 for good": (AccountError, f"credentials refused .401.; check {VARIABLES}"),
+    "403": (AccountError, "403.: no permission or quota"),
     "404 for good": (CatalogueError, f"not found .404. in {ATTEMPTS} tries"),
     "429 for good": (TransientError, f"answered 429; given up after {ATTEMPTS} tries"),
     "503 for good": (TransientError, f"answered 503; given up after {ATTEMPTS} tries"),
     "stall for good": (TransientError, f"said nothing for too long; given up after {ATTEMPTS} tries"),
     "flip for good": (CatalogueError, "fetched 3 times"),
     "longer for good": (CatalogueError, "bytes instead of .*fetched 3 times"),
-    "disk full": (CatalogueError, "No space left on device"),
+    "disk full": (DiskError, "No space left on device"),
 }
 """What no number of tries heals, with the error that has to come."""
 

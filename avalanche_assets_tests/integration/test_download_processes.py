@@ -137,7 +137,7 @@ def test_a_file_that_the_system_does_not_let_grow_is_a_clear_error_and_resumed(c
     process = start(limit=3_000_000)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert f"CatalogueError: {tmp_path}: cannot be written to (File too large); make room" in output
+    assert f"DiskError: {tmp_path / NAME}: cannot be read or written (File too large); make room" in output
     assert MARK not in output
     assert (tmp_path / f".{NAME}.part").read_bytes() == CONTENT[:3_000_000]
     process = start()

@@ -9,7 +9,7 @@ import traceback
 import pytest
 from loopback.server import Answer, Fault, LoopbackServer
 
-from avalanche_assets.errors import CatalogueError, OfflineError, RefusedError, TransientError
+from avalanche_assets.errors import AccountError, CatalogueError, OfflineError, RefusedError, TransientError
 from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.settings import TransferSettings
 
@@ -39,10 +39,11 @@ def test_answers_that_may_pass_are_asked_for_again(server, code):
     ("code", "kind", "says"),
     [
         (400, RefusedError, "answered 400; check the address"),
-        (401, RefusedError, "credentials refused.*check MY_USER and MY_PASSWORD"),
-        (403, RefusedError, "no permission or quota used up; check the account of MY_USER"),
+        (401, AccountError, "credentials refused.*check MY_USER and MY_PASSWORD"),
+        (403, AccountError, "no permission or quota used up; check the account of MY_USER"),
         (202, OfflineError, "from an archive; try again later"),
         (301, RefusedError, "answered 301"),
+        (410, CatalogueError, r"gone \(410\); it was withdrawn.*materialise the date again"),
     ],
 )
 def test_answers_that_will_not_pass_are_errors_at_once(server, code, kind, says):
@@ -57,7 +58,7 @@ def test_answers_that_will_not_pass_are_errors_at_once(server, code, kind, says)
     ("code", "kind", "says"),
     [
         (503, TransientError, "answered 503; given up after 4 tries, try again later"),
-        (404, CatalogueError, r"not found \(404\) in 4 tries; it was withdrawn"),
+        (404, CatalogueError, r"not found \(404\) in 4 tries; it was withdrawn.*materialise the date again"),
     ],
 )
 def test_tries_are_bounded_and_the_error_says_whether_later_may_help(server, code, kind, says):
@@ -119,7 +120,7 @@ def test_refused_credentials_are_renewed_once(server):
     assert asked == [False, True]
     assert server.seen[-1].headers["authorization"] == f"Bearer {SECRET}2"
     server.faults["/search"].extend([status(401)] * 9)
-    with pytest.raises(RefusedError, match="credentials refused"):
+    with pytest.raises(AccountError, match="credentials refused"):
         HttpService(QUICK, authorise).json(f"{server.url}/search")
     assert asked[2:] == [False, True]
 

@@ -19,6 +19,7 @@ from avalanche_assets.catalogue.cdse.entities import deleted_id, orbit_offer, pa
 from avalanche_assets.catalogue.cdse.filter import orbit_files_filter, products_filter, withdrawn_filter
 from avalanche_assets.catalogue.cdse.https import HttpsArchive
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery
+from avalanche_assets.catalogue.verification import copies
 from avalanche_assets.errors import CatalogueError, OfflineError
 from avalanche_assets.sentinel1.orbit_file import OrbitFile, utc64
 from avalanche_assets.services.http_service import HttpService
@@ -101,7 +102,7 @@ class CdseCatalogue:
             OfflineError: It is not at hand.
             CatalogueError: It cannot be had, or its bytes are wrong.
         """
-        if not offer.online:
+        if not offer.online and not copies(offer.name, folder):
             raise OfflineError(
                 f"{self._host}: {offer.name}: field Online is false: it is in the long-term archive, which "
                 "cannot be ordered from here; order it in the Data Workspace of the Copernicus Data Space, "

@@ -23,7 +23,8 @@ from pydantic import SecretStr
 from avalanche_assets.catalogue.cdse.https import download_orbit_file
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer
 from avalanche_assets.catalogue.verification import copies
-from avalanche_assets.errors import CatalogueError, RefusedError, SafeError, TransientError
+from avalanche_assets.errors import AccountError, CatalogueError, RefusedError, SafeError, TransientError
+from avalanche_assets.files import writing
 from avalanche_assets.sentinel1.hostile_zip import MAX_UNPACKED_BYTES
 from avalanche_assets.sentinel1.safe import MANIFEST, SafeArchive, parse_data_objects
 from avalanche_assets.services.credentials import Account, cdse_s3_keys
@@ -73,8 +74,7 @@ class S3Archive:
     def fetch(self, offer: ProductOffer, folder: Path, progress: Progress) -> Path:
         """The verified SAFE folder of a product in `folder`; raises as `CdseCatalogue.fetch`."""
         final = folder / offer.name
-        folder.mkdir(parents=True, exist_ok=True)
-        with only_writer(folder, offer.name):
+        with writing(final), only_writer(folder, offer.name):
             if here := copies(offer.name, folder):
                 return here[0]  # A folder gets its name when it has been verified.
             objects = self._objects(offer)
@@ -152,7 +152,13 @@ class S3Archive:
             code = error.response["Error"].get("Code", "")
             if status in (408, 429) or status >= 500:
                 raise AgainError(f"{where}: answered {status} {code}") from None
-            raise RefusedError(f"{where}: answered {status} {code}; check {self._keys.variables}") from None
+            if status in (401, 403):
+                raise AccountError(
+                    f"{where}: answered {status} {code}; check {self._keys.variables}"
+                ) from None
+            raise RefusedError(
+                f"{where}: answered {status} {code}; check source.cdse.s3_url and s3_bucket"
+            ) from None
         except BotoCoreError as error:
             raise AgainError(f"{where}: {type(error).__name__}") from None
         if not found:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, SecretStr, ValidationError
 
-from avalanche_assets.errors import CatalogueError, RefusedError
+from avalanche_assets.errors import AccountError, CatalogueError, RefusedError
 from avalanche_assets.services.credentials import Account
 from avalanche_assets.services.http_failures import place
 from avalanche_assets.services.http_service import HttpService
@@ -73,7 +73,7 @@ class CdseToken:
             refused: Whether the service did not accept the token that this thread got last.
 
         Raises:
-            RefusedError: User name or password are wrong.
+            AccountError: User name or password are wrong.
             CatalogueError: No token can be had; `TransientError` when it may pass.
         """
         with self._lock:
@@ -104,7 +104,7 @@ class CdseToken:
                 password=self._account.password.get_secret_value(),
             )
         except RefusedError:
-            raise RefusedError(
+            raise AccountError(
                 f"{place(self._url)}: login refused; check {self._account.variables}. An account with a "
                 "second factor cannot log in unattended: use one without"
             ) from None

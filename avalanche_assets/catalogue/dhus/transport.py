@@ -1,15 +1,17 @@
-"""What sentinelsat leaves to its caller while bytes move: which host is spoken to, for how long, how fast."""
+"""How a DHuS archive is spoken to: at its own host alone, and with an account."""
 
-import time
+from base64 import b64encode
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from avalanche_assets.errors import CatalogueError
-from avalanche_assets.services.http_failures import place
-from avalanche_assets.services.progress import Progress, Transferred
+from avalanche_assets.errors import AccountError, CatalogueError
+from avalanche_assets.services.credentials import Account
+from avalanche_assets.services.http_failures import AgainError, asked_wait_s, place
+from avalanche_assets.services.http_service import HttpService
+from avalanche_assets.settings import TransferSettings
 
 
 class OneHost(HTTPAdapter):
@@ -39,33 +41,29 @@ class OneHost(HTTPAdapter):
         return super().send(request, *args, **{**options, "timeout": self._stalled_s})
 
 
-class Bar:
-    """Stands in for a progress bar: tells about once a second how far a download is; keeps it to a rate."""
+class DhusDownloads(HttpService):
+    """Downloads with an account, from the archive's own host alone.
 
-    def __init__(
-        self, name: str, total: int, before: int, progress: Progress, max_mb_per_s: float | None
-    ) -> None:
-        self._name, self._total, self._before, self._progress = name, total, before, progress
-        self._bytes_per_s = max_mb_per_s and max_mb_per_s * 1e6
-        self._begun = self._last = time.monotonic()
-        self._brought = 0
+    Args:
+        url: Any address of the archive.
+        settings: Waits, tries and limits.
+        account: Who asks.
+    """
 
-    def __enter__(self) -> "Bar":
-        return self
+    def __init__(self, url: str, settings: TransferSettings, account: Account) -> None:
+        def authorise(refused: bool) -> dict[str, str]:
+            if refused:
+                raise AccountError(f"{place(url)}: credentials refused (401); check {account.variables}")
+            name, secret = account.username.get_secret_value(), account.password.get_secret_value()
+            return {"Authorization": f"Basic {b64encode(f'{name}:{secret}'.encode()).decode()}"}
 
-    def __exit__(self, *error: object) -> None:
-        self._tell()
+        super().__init__(settings, authorise, account.variables)
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, OneHost(url, settings.stalled_s))
 
-    def update(self, size: int) -> None:
-        """Takes note of bytes that arrived."""
-        self._brought += size
-        if self._bytes_per_s:
-            early_s = self._brought / self._bytes_per_s - (time.monotonic() - self._begun)
-            time.sleep(max(0.0, early_s))
-        if time.monotonic() - self._last >= 1:
-            self._tell()
-
-    def _tell(self) -> None:
-        self._last = time.monotonic()
-        rate = self._brought / max(self._last - self._begun, 1e-6)
-        self._progress(Transferred(self._name, self._before + self._brought, self._total, rate))
+    def _get(self, url: str, **options: Any) -> requests.Response:
+        response = super()._get(url, **options)
+        if response.status_code == 403 and "concurrent flows" in response.headers.get("cause-message", ""):
+            response.close()
+            raise AgainError(f"{place(url)}: all connections of the account are busy", asked_wait_s(response))
+        return response
