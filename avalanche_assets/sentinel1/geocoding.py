@@ -114,8 +114,15 @@ def _zero_doppler(
                 doppler += sight * velocity
                 slope += sight * 2.0 * acceleration - velocity * velocity
             step = -doppler / slope
+            # A step beyond the limit ends on it, and a second one there gives up: the start, which is the
+            # previous point's solution, must not matter.
+            if not abs(t + step) < limit:
+                if abs(t) == limit:
+                    break
+                t = math.copysign(limit, t + step)
+                continue
             t += step
-            if abs(step) < tolerance or not abs(t) < limit:
+            if abs(step) < tolerance:
                 break
         if abs(step) < tolerance and abs(t) < limit:
             distance = _right_looking_range(coefficients, points[i], t)

@@ -37,6 +37,9 @@ BLOCK_LINES = 256
 """Lines read at a time, from multiples of it: 13 MB, half a row of tiles of the tiled twin, whose other half
 stays in the cache of GDAL."""
 
+SATURATED = np.iinfo(np.uint16).max
+"""Largest number that a pixel can hold; rare in an image."""
+
 
 @dataclass(frozen=True)
 class CalibratedImage:
@@ -115,14 +118,27 @@ class CalibratedImage:
             size = BLOCK_LINES * self.dataset.width
             self.scratch.extend(np.empty(size, np.uint16) for _ in range(2))
         dn = self.scratch[slot][: window.height * window.width].reshape(window.height, window.width)
+        dn[-1, -1] = SATURATED
         try:
             self.dataset.read(1, window=window, out=dn)
+            if dn[-1, -1] == SATURATED and not self._saturated(window):
+                raise OSError("the file ends early or its disk fails")
             return dn
-        except GDAL_ERRORS as error:
+        except (*GDAL_ERRORS, OSError) as error:
             raise SafeError(
                 f"{self.source}: {window.height} measurement lines from {window.row_off} cannot be read "
                 f"({error}); download the product again"
             ) from error
+
+    def _saturated(self, window: RasterWindow) -> bool:
+        """Whether the last pixel of a window is `SATURATED` in the file too, or was just not read.
+
+        Where direct reading fails, GDAL stops without an error and leaves the rest of the lines as they were.
+        """
+        row, col = window.row_off + window.height - 1, window.col_off + window.width - 1
+        last = np.zeros((1, 1), np.uint16)
+        self.dataset.read(1, window=RasterWindow(col, row, 1, 1), out=last)
+        return bool(last[0, 0] == SATURATED)
 
     def _calibrate(self, dn: Numbers, first: int, left: int, out: Float32s, needed: Bools | None) -> None:
         if needed is None:

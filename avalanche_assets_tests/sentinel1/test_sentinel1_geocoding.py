@@ -63,6 +63,19 @@ def test_points_that_are_not_imaged_have_no_time():
     assert np.isnan(slant_range).all()
 
 
+def test_times_do_not_depend_on_the_points_before():
+    """Each search starts at the time found before; near the limit it may step over the limit on its way."""
+    ahead = np.linspace(0.0, 129.99, 300)  # ten seconds may be extrapolated
+    # From one end of the orbit to the other and back.
+    times = np.stack([120.0 - ahead, ahead], axis=1).ravel()
+    points = np.stack([geodetic_to_ecef(*tiny_safe.ground_point(time, 900e3)) for time in times])
+    # The fitted path leaves the circle by less than 1e-6 s beyond the state vectors.
+    np.testing.assert_allclose(zero_doppler(ORBIT, points)[0], times, atol=1e-6, rtol=0)
+    beyond = np.stack([geodetic_to_ecef(*tiny_safe.ground_point(time, 900e3)) for time in (-10.01, 130.01)])
+    between = np.stack([points[0], beyond[0], points[1], beyond[1], points[0]])
+    assert np.isnan(zero_doppler(ORBIT, between)[0]).tolist() == [False, True, False, True, False]
+
+
 def test_incidence_on_the_ellipsoid_follows_from_the_triangle_with_the_earth_centre():
     lon, lat, _ = tiny_safe.ground_point(60.0, 900e3)
     point = geodetic_to_ecef(lon, lat, 0.0)

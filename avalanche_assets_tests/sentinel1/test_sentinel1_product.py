@@ -1,5 +1,6 @@
 """Products as a whole: attributes, calibrated windows, and errors at the door."""
 
+import os
 import shutil
 import warnings
 import zipfile
@@ -157,6 +158,22 @@ def test_truncated_measurement_is_named(tmp_path):
     measurement.write_bytes(measurement.read_bytes()[:100_000])
     with pytest.raises(SafeError, match=r"measurement.*download"):
         Product.open(path).calibrate("VV")
+
+
+@pytest.mark.parametrize("kept", [-2, -400 * 200])
+def test_measurement_that_cannot_be_read_to_its_end_any_more_is_named(tmp_path, kept):
+    """As when a disk or a network drive fails after opening: GDAL's direct reading does not say so."""
+    path = write_tiny_safe(tmp_path, DN)
+    measurement = path / "measurement/s1b-iw-grd-vv-tiny.tiff"
+    with Product.open(path).open_image("VV") as image:
+        os.truncate(measurement, measurement.stat().st_size + kept)
+        with pytest.raises(SafeError, match=r"lines from 256 cannot be read \(the file ends early.*download"):
+            image.read(Window(256, 0, 44, 400))
+
+
+def test_saturated_pixels_are_read_like_others(tmp_path):
+    product = Product.open(write_tiny_safe(tmp_path, np.full_like(DN, 65535)))
+    np.testing.assert_allclose(product.calibrate("VV"), (65535.0**2 - NOISE) / AMPLITUDE**2, rtol=1e-6)
 
 
 def test_missing_polarisation_is_named(tmp_path):
