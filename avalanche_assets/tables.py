@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import atomic_path
+from avalanche_assets.stored_path import arrow_file
 
 PATCH_SIZE = 64
 PATCH = pa.fixed_shape_tensor(pa.float16(), (PATCH_SIZE, PATCH_SIZE))
@@ -468,7 +469,8 @@ def open_table(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     if not path.exists():
         raise TableError(f"{path}: table is missing; materialise the asset that writes it")
     try:
-        with pq.ParquetFile(path) as file:
+        name, filesystem = arrow_file(path)
+        with pq.ParquetFile(name, filesystem=filesystem) as file:
             _check(file.schema_arrow, _stored(schema, path), path, stored=True)
             yield file
     except (pa.ArrowInvalid, OSError) as error:
@@ -497,7 +499,8 @@ def _stored_schema(path: Path) -> pa.Schema:
     if not path.exists():
         raise TableError(f"{path}: table is missing; materialise the asset that writes it")
     try:
-        return pq.read_schema(path)
+        name, filesystem = arrow_file(path)
+        return pq.read_schema(name, filesystem=filesystem)
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(
             f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
