@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as UnconnectedError
 from fsspec.asyn import sync_wrapper
 from s3fs import S3FileSystem
 from upath import UPath
@@ -64,7 +65,7 @@ class ObjectStore(S3FileSystem):  # type: ignore[misc]
             )
         if isinstance(error, NoCredentialsError):
             return StorageError(f"{where}: no keys for the object store; set {KEYS}")
-        if isinstance(error, HTTPClientError):
+        if isinstance(error, HTTPClientError | UnconnectedError):
             return TransientError(
                 f"{where}: not reached{self._at} ({type(error).__name__}); check AWS_ENDPOINT_URL_S3 and the "
                 "network"
@@ -83,7 +84,15 @@ class ObjectStore(S3FileSystem):  # type: ignore[misc]
     async def _makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Nothing, as `_mkdir`."""
 
+    async def _rm(self, path: str | list[str], recursive: bool = False, **kwargs: Any) -> None:
+        """One object by a request of its own: a bulk deletion hides its errors in the answer."""
+        if recursive or not isinstance(path, str):
+            await super()._rm(path, recursive=recursive, **kwargs)
+        else:
+            await self._rm_file(path)
+
     call_s3 = sync_wrapper(_call_s3)
+    rm = sync_wrapper(_rm)
     mkdir = sync_wrapper(_mkdir)
     makedirs = sync_wrapper(_makedirs)
 

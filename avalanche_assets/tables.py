@@ -466,13 +466,13 @@ def open_table(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     Raises:
         TableError: The file is missing, damaged or does not follow the schema.
     """
-    if not path.exists():
-        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
     try:
         name, filesystem = arrow_file(path)
         with pq.ParquetFile(name, filesystem=filesystem) as file:
             _check(file.schema_arrow, _stored(schema, path), path, stored=True)
             yield file
+    except FileNotFoundError as error:
+        raise _missing(path) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(
             f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
@@ -496,15 +496,19 @@ def require_schema(path: Path, schema: pa.Schema, *, has_shapes: bool = False) -
 
 
 def _stored_schema(path: Path) -> pa.Schema:
-    if not path.exists():
-        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
     try:
         name, filesystem = arrow_file(path)
         return pq.read_schema(name, filesystem=filesystem)
+    except FileNotFoundError as error:
+        raise _missing(path) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(
             f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
         ) from error
+
+
+def _missing(path: Path) -> TableError:
+    return TableError(f"{path}: table is missing; materialise the asset that writes it")
 
 
 def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> None:

@@ -1,23 +1,24 @@
 """Data roots of both kinds for tests: a folder, and a bucket in moto's S3 on this machine.
 
-moto is an implementation of S3 by others, which runs as a process of its own. What is asked of it is read from
-its log.
+moto is an implementation of S3 by others, which runs as a process of its own. What is asked of it is read
+from its log.
 """
 
 import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
 
-from avalanche_assets.object_store import ObjectStore
 from avalanche_assets.stored_path import bucket_path
 
 KEYS = {
@@ -79,24 +80,24 @@ def store(store_process, monkeypatch):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     for name, value in store_process.environment.items():
         monkeypatch.setenv(name, value)
-    ObjectStore.clear_instance_cache()  # clients keep the keys they began with
-    yield store_process
-    ObjectStore.clear_instance_cache()
+    return store_process
 
 
 @pytest.fixture
-def bucket(store) -> Path:
+def bucket_root(store) -> Path:
     """A prefix in a new bucket."""
     name = f"avalanche-{uuid.uuid4().hex[:12]}"
     store.owner.create_bucket(Bucket=name)
     return bucket_path(f"s3://{name}/winters/pré fix")
 
 
-@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.integration)])
+@pytest.fixture(
+    params=["folder", pytest.param("bucket_root", marks=pytest.mark.integration)], ids=["folder", "bucket"]
+)
 def root(request) -> Path:
     """An empty data root, once of each kind."""
-    if request.param == "bucket":
-        return request.getfixturevalue("bucket")
+    if request.param == "bucket_root":
+        return request.getfixturevalue("bucket_root")
     folder: Path = request.getfixturevalue("tmp_path") / "data"
     folder.mkdir()
     return folder
@@ -126,3 +127,42 @@ def _wait_for(port: int) -> None:
         else:
             return
     raise RuntimeError("moto's server does not start")
+
+
+class Meter:
+    """Stands before a server and counts the bytes that come from it.
+
+    Attributes:
+        url: Its own address.
+        received: Bytes so far.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._server = urlsplit(url).hostname, urlsplit(url).port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.received = 0
+
+    def __enter__(self) -> "Meter":
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                server = socket.create_connection(self._server)
+                for source, target, counted in ((client, server, False), (server, client, True)):
+                    threading.Thread(
+                        target=self._pass_on, args=(source, target, counted), daemon=True
+                    ).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+        with suppress(OSError):
+            while piece := source.recv(1 << 16):
+                self.received += len(piece) if counted else 0
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_WR)
