@@ -120,15 +120,14 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 
 def _data_root(settings: Settings) -> Iterator[Finding]:
-    root = in_bucket(settings.data_root)
-    if root is None:
-        return
-    from avalanche_assets.object_store import try_out
+    root, told = in_bucket(settings.data_root), "a folder"
+    if root is not None:
+        from avalanche_assets.object_store import try_out
 
-    seconds = try_out(root)
-    told = f"{root}: written, locked, listed, read and deleted in {seconds * 1000:,.0f} ms"
-    yield Finding("ok", "data_root", told)
+        seconds = try_out(root)
+        told = f"an object was written, locked, listed, read and deleted in {seconds * 1000:,.0f} ms"
     check_layout(settings.layout)
+    yield Finding("ok", "data_root", f"{settings.data_root}: {told}")
 
 
 def _credentials(settings: Settings) -> Iterator[Finding]:

@@ -80,15 +80,20 @@ def gdal_name(path: Path) -> str:
 
 
 def gdal_options(path: Path) -> dict[str, Any]:
-    """What GDAL has to know to read `path`, besides the keys, which it finds like every client."""
+    """What `rasterio.Env` has to know to read `path`; GDAL itself finds the keys, like every client."""
     if in_bucket(path) is None:
         return {}
+    from rasterio.session import DummySession
+
     options: dict[str, Any] = {
+        "session": DummySession(),  # rasterio's own would hand over keys that expire
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # it would list all that lies beside a file
         "CPL_VSIL_CURL_NON_CACHED": "/vsis3/",  # a date may have been made again since
         "GDAL_HTTP_MAX_RETRY": ATTEMPTS,
         "GDAL_HTTP_RETRY_DELAY": 0.5,
     }
+    if file := os.environ.get("AWS_SHARED_CREDENTIALS_FILE"):
+        options["CPL_AWS_CREDENTIALS_FILE"] = file
     if url := endpoint():
         parts = urlsplit(url)
         options |= {

@@ -6,6 +6,7 @@ from its log.
 
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -135,9 +136,11 @@ class Meter:
     Attributes:
         url: Its own address.
         received: Bytes so far.
+        resets: Connections that are still to be reset before they say anything.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, resets: int = 0) -> None:
+        self.resets = resets
         self._server = urlsplit(url).hostname, urlsplit(url).port
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
@@ -154,6 +157,12 @@ class Meter:
         with suppress(OSError):
             while True:
                 client, _ = self._listening.accept()
+                if self.resets:
+                    self.resets -= 1
+                    client.recv(1)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    client.close()
+                    continue
                 server = socket.create_connection(self._server)
                 for source, target, counted in ((client, server, False), (server, client, True)):
                     threading.Thread(

@@ -1,6 +1,7 @@
 """What only a bucket has: uploads cut short, locks, keys and policies, and what goes over the network."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import requests
 from stored_roots import Meter, names
 
-from avalanche_assets.errors import StorageError, TransientError
+from avalanche_assets.errors import StorageError, TableError, TransientError
 from avalanche_assets.files import atomic_path, exclusive, write_text
 from avalanche_assets.grid import Grid, Window
 from avalanche_assets.object_store import ObjectStore, lease, try_out
 from avalanche_assets.rasters import read_bands, write_cog
 from avalanche_assets.readable import unreadable_files
-from avalanche_assets.stored_path import bucket_path, link, local_folder
+from avalanche_assets.stored_path import bucket_path, gdal_name, gdal_options, link, local_folder
 
 pytestmark = pytest.mark.integration
 
@@ -154,6 +156,24 @@ def test_a_store_that_is_away_is_worth_another_try(store, monkeypatch):
         bucket_path("s3://data/winter").exists()
 
 
+def test_requests_are_tried_again(bucket_root, store, monkeypatch):
+    grid = Grid("EPSG:32632", 20.0, 512_000.0, 5_120_000.0, 128, 128)
+    write_cog(
+        bucket_root / "dem.tif", {"elevation": np.ones(grid.shape, np.float32)}, grid, {"elevation": "m"}
+    )
+    with Meter(store.url, resets=2) as meter:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", meter.url)
+        root = bucket_path(str(bucket_root))
+        write_text(root / "note.txt", "arrived")
+        assert meter.resets == 0
+        assert root.exists()
+        meter.resets, path = 2, root / "dem.tif"
+        with rasterio.Env(**gdal_options(path)), rasterio.open(gdal_name(path)) as dataset:
+            assert dataset.read().all()
+        assert meter.resets == 0
+    assert (bucket_root / "note.txt").read_text() == "arrived"
+
+
 @pytest.fixture
 def account(bucket_root, store, monkeypatch):
     """Uses the keys of a user who may do what a policy of the security page says, less some actions."""
@@ -208,6 +228,24 @@ def test_wrong_keys_are_said(bucket_root, account, monkeypatch):
     ObjectStore.clear_instance_cache()
     with pytest.raises(StorageError, match=r"put_object is denied \(SignatureDoesNotMatch\)"):
         try_out(bucket_path(str(bucket_root)))
+
+
+def test_every_client_takes_the_keys_out_of_a_file(bucket_root, account, monkeypatch, tmp_path):
+    account()
+    keys = {name.lower(): os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    file = tmp_path / "credentials"
+    file.write_text("\n".join(["[default]", *(f"{name} = {value}" for name, value in keys.items())]) + "\n")
+    for name in keys:
+        monkeypatch.delenv(name.upper())
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    ObjectStore.clear_instance_cache()
+    root = bucket_path(str(bucket_root))
+    grid = Grid("EPSG:32632", 20.0, 512_000.0, 5_120_000.0, 128, 128)
+    write_cog(root / "dem.tif", {"elevation": np.ones(grid.shape, np.float32)}, grid, {"elevation": "m"})
+    assert read_bands(root / "dem.tif")["elevation"].all()
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    with pytest.raises(TableError, match=r"dem\.tif: not a readable raster"):
+        read_bands(root / "dem.tif")
 
 
 def test_a_window_of_a_raster_is_read_without_the_rest(bucket_root, store, monkeypatch):

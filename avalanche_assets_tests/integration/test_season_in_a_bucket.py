@@ -12,7 +12,7 @@ from avalanche_assets.files import sha256
 pytestmark = pytest.mark.integration
 
 DATE = "2018-03-04"
-DATED = ("fetch_products", "compute_sigma0", "XX", "YY", "ZZ")
+DATED = ("fetch_products", "compute_sigma0", "cut_patches", "score", "detect")
 
 
 @pytest.fixture(scope="module")
