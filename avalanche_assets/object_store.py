@@ -32,8 +32,11 @@ DENIED = {
     "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidToken",
+    "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
 }
+AWAY = {"500", "503", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"}
+"""The store cannot answer now, and has said so to every attempt."""
 TAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 """A conditional write was refused: somebody else wrote before."""
 LEASE_S = 60.0
@@ -69,6 +72,10 @@ class ObjectStore(S3FileSystem):  # type: ignore[misc]
             return TransientError(
                 f"{where}: not reached{self._at} ({type(error).__name__}); check AWS_ENDPOINT_URL_S3 and the "
                 "network"
+            )
+        if code in AWAY:
+            return TransientError(
+                f"{where}: {method} is not answered now ({code}){self._at}; try again later"
             )
         if isinstance(error, BotoCoreError):
             return StorageError(f"{where}: {method} failed ({error}); check data_root and AWS_* variables")

@@ -54,7 +54,7 @@ def bucket_path(url: str) -> Path:
         endpoint_url=endpoint(),
         default_block_size=BLOCK_BYTES,
         use_listings_cache=False,  # other processes write too
-        config_kwargs={"retries": {"mode": "standard", "max_attempts": ATTEMPTS}},
+        config_kwargs={"retries": {"mode": "standard", "total_max_attempts": ATTEMPTS}},
     )
     return cast(Path, path)
 

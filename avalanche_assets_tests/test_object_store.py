@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 import requests
+from loopback.server import Answer, LoopbackServer
 from stored_roots import Meter, names
 
 from avalanche_assets.errors import StorageError, TableError, TransientError
@@ -154,6 +155,15 @@ def test_a_store_that_is_away_is_worth_another_try(store, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     with pytest.raises(TransientError, match=r"not reached at 127\.0\.0\.1:9 .*check AWS_ENDPOINT_URL_S3"):
         bucket_path("s3://data/winter").exists()
+
+
+def test_a_store_in_trouble_is_asked_five_times_and_worth_another_try(store, monkeypatch):
+    with LoopbackServer() as server:
+        server.routes["/data"] = lambda request: Answer(500, b"<Error><Code>InternalError</Code></Error>")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        with pytest.raises(TransientError, match=r"get_object is not answered now \(InternalError\)"):
+            bucket_path("s3://data/winter").fs.call_s3("get_object", Bucket="data", Key="winter/dem.tif")
+        assert len(server.seen) == 5
 
 
 def test_requests_are_tried_again(bucket_root, store, monkeypatch):
