@@ -1,7 +1,7 @@
 """Whether a deployment is ready to work, and what to mend: `avalanche doctor`.
 
 Each examination looks at one thing and is independent of the others. Nothing is changed and little is sent:
-one search, one login, one look at a server's clock.
+one search, one login, one look at a server's clock; in a bucket one object, which is deleted again.
 """
 
 import os
@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Literal
 
 from avalanche_assets.catalogue.acquisitions import read_catalogue, season_of
 from avalanche_assets.errors import AvalancheError
+from avalanche_assets.layout_version import check_layout
 from avalanche_assets.settings import Settings, TransferSettings, load_settings
+from avalanche_assets.stored_path import in_bucket
 
 ACQUISITION_GB = 7.2
 """Four slices."""
@@ -94,6 +97,9 @@ def _instance(_: Settings) -> Iterator[Finding]:
 def _disk(settings: Settings) -> Iterator[Finding]:
     remote, keep = settings.source.remote, settings.source.transfer.keep_free_gb
     needed = {"data_root": (settings.data_root, 1.0, 20.0)}
+    if in_bucket(settings.data_root) is not None:
+        # Each file is made on this machine and then stored.
+        needed = {"temporary files": (Path(gettempdir()), 1.0, 5.0)}
     if remote:
         needed["source.folder"] = (settings.source.folder, keep + ACQUISITION_GB, keep + WINTER_GB)
     for name, (folder, least, season) in needed.items():
@@ -111,6 +117,17 @@ def _disk(settings: Settings) -> Iterator[Finding]:
             yield Finding("warn", "disk", f"{told}, a season takes {season:.0f} GB", remedy)
         else:
             yield Finding("ok", "disk", told)
+
+
+def _data_root(settings: Settings) -> Iterator[Finding]:
+    root, told = in_bucket(settings.data_root), "a folder"
+    if root is not None:
+        from avalanche_assets.object_store import try_out
+
+        seconds = try_out(root)
+        told = f"an object was written, locked, listed, read and deleted in {seconds * 1000:,.0f} ms"
+    check_layout(settings.layout)
+    yield Finding("ok", "data_root", f"{settings.data_root}: {told}")
 
 
 def _credentials(settings: Settings) -> Iterator[Finding]:
@@ -279,6 +296,7 @@ def _alert(settings: Settings) -> Iterator[Finding]:
 EXAMINATIONS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "instance": _instance,
     "disk": _disk,
+    "data_root": _data_root,
     "credentials": _credentials,
     "catalogue": _catalogue,
     "clock": _clock,

@@ -57,6 +57,10 @@ class TableError(AvalancheError):
     """A stored table or raster does not follow its contract."""
 
 
+class StorageError(AvalancheError):
+    """The object store of the data root cannot be used as it is set up."""
+
+
 class DetectorError(AvalancheError):
     """A detector cannot be trained, loaded or thresholded on the data given."""
 

@@ -6,8 +6,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from filelock import FileLock
 
 from avalanche_assets.errors import DiskError
+from avalanche_assets.stored_path import in_bucket
 
 
 @contextmanager
@@ -31,12 +35,20 @@ def writing(target: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `target`; renames it to `target` when the block succeeds.
+    """Gives a temporary local path; what is there becomes `target` when the block succeeds.
 
-    The suffix is kept, because drivers choose the format by it. On any error the temporary file is
-    removed and an existing `target` stays untouched; a disk that is full is a `DiskError`.
+    It lies beside a local `target` and is renamed; to a bucket it is uploaded, and appears there when the
+    last byte has come. The suffix is kept, because drivers choose the format by it. On any error the
+    temporary file is removed and an existing `target` stays untouched; a disk that is full is a `DiskError`.
     """
+    remote = in_bucket(target)
     with writing(target):
+        if remote is not None:
+            with TemporaryDirectory(prefix="avalanche-") as scratch:
+                temporary = Path(scratch) / target.name
+                yield temporary
+                remote.fs.put_file(str(temporary), remote.path)
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}{target.suffix}")
         try:
@@ -52,6 +64,26 @@ def write_text(target: Path, text: str) -> None:
     """Writes `text` to `target` atomically as UTF-8."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Lets one process at a time into the block, by a lock of the data root."""
+    remote = in_bucket(lock)
+    if remote is None:
+        held = FileLock(lock)
+        with writing(lock):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            held.acquire()
+        try:
+            yield
+        finally:
+            held.release()
+        return
+    from avalanche_assets.object_store import lease
+
+    with lease(remote):
+        yield
 
 
 def sha256(path: Path) -> str:

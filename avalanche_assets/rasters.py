@@ -19,6 +19,7 @@ from avalanche_assets.errors import TableError
 from avalanche_assets.files import atomic_path
 from avalanche_assets.grid import Grid, Window
 from avalanche_assets.machine import usable_cores
+from avalanche_assets.stored_path import gdal_name, gdal_options
 
 Floats = NDArray[np.float32]
 
@@ -153,7 +154,7 @@ def bands_reader(
     """
     with _opened(path) as dataset:
         bands = _bands_of(dataset, path, names)
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(path) as dataset:
+    with _reading(path) as dataset:
 
         def read(window: Window) -> dict[str, Floats]:
             area = RasterWindow(window.col, window.row, window.width, window.height)
@@ -283,7 +284,14 @@ def _bands_of(dataset: rasterio.DatasetReader, path: Path, names: Iterable[str] 
 def _opened(path: Path) -> Iterator[rasterio.DatasetReader]:
     if not path.exists():
         raise TableError(f"{path}: raster is missing; materialise the asset that writes it")
-    with _named(path), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), rasterio.open(path) as dataset:
+    with _named(path), _reading(path) as dataset:
+        yield dataset
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[rasterio.DatasetReader]:
+    options = {"GDAL_CACHEMAX": CACHE_BYTES, **gdal_options(path)}
+    with rasterio.Env(**options), rasterio.open(gdal_name(path)) as dataset:
         yield dataset
 
 

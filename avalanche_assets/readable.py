@@ -6,7 +6,10 @@ Files are opened, not read through: each by the part that tells whether it is wh
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
+
+from avalanche_assets.stored_path import arrow_file, gdal_name, gdal_options, local_file
 
 PNG_END = b"IEND\xaeB`\x82"
 
@@ -21,11 +24,15 @@ def unreadable_files(root: Path, days: Iterable[str]) -> tuple[int, list[tuple[P
     Returns:
         The number of files looked at, and those that do not open, each with the reason.
     """
+    # Folder by folder: a pattern over all would list the whole bucket.
+    stages = sorted(path for path in root.glob("*") if path.is_dir())
+    assets = [path for stage in stages for path in sorted(stage.glob("*")) if path.is_dir()]
     files = [
         path
         for day in days
-        for folder in sorted(root.glob(f"*/*/acquisition_date={day}"))
-        for path in sorted(folder.rglob("*"))
+        for folder in assets
+        if (partition := folder / f"acquisition_date={day}").is_dir()
+        for path in sorted(partition.rglob("*"))
         if path.is_file() and not path.name.startswith(".")
     ]
     reasons = [(path, why_unreadable(path)) for path in files]
@@ -47,7 +54,7 @@ def _raster(path: Path) -> str:
     """Opens it and asks where its tiles lie: a file that was cut off ends before the last of them."""
     import rasterio
 
-    with rasterio.open(path) as dataset:
+    with rasterio.Env(**gdal_options(path)), rasterio.open(gdal_name(path)) as dataset:
         rows, cols = dataset.block_shapes[0]
         places = [
             (col, row)
@@ -70,7 +77,8 @@ def _table(path: Path) -> str:
     """Its footer, which is written last, says where everything is."""
     import pyarrow.parquet as pq
 
-    pq.read_metadata(path)
+    name, filesystem = arrow_file(path)
+    pq.read_metadata(name, filesystem=filesystem)
     return ""
 
 
@@ -80,9 +88,8 @@ def _json(path: Path) -> str:
 
 
 def _geopackage(path: Path) -> str:
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+    with local_file(path) as file, closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
         (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
-    database.close()
     return "" if answer == "ok" else str(answer)
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.layout import DataLayout
+from avalanche_assets.stored_path import DataRoot
 
 SETTINGS_VARIABLE = "AVALANCHE_SETTINGS"
 """Environment variable that names the settings file; ``avalanche.toml`` in the current folder without it."""
@@ -359,7 +360,7 @@ class ReportingSettings(_Section):
 class Settings(_Section):
     """All settings of one deployment."""
 
-    data_root: Path
+    data_root: DataRoot
     simulated: bool = False
     track: TrackSettings = TrackSettings()
     source: SourceSettings

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import atomic_path
+from avalanche_assets.stored_path import arrow_file
 
 PATCH_SIZE = 64
 PATCH = pa.fixed_shape_tensor(pa.float16(), (PATCH_SIZE, PATCH_SIZE))
@@ -465,12 +466,13 @@ def open_table(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     Raises:
         TableError: The file is missing, damaged or does not follow the schema.
     """
-    if not path.exists():
-        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
     try:
-        with pq.ParquetFile(path) as file:
+        name, filesystem = arrow_file(path)
+        with pq.ParquetFile(name, filesystem=filesystem) as file:
             _check(file.schema_arrow, _stored(schema, path), path, stored=True)
             yield file
+    except FileNotFoundError as error:
+        raise _missing(path) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(
             f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
@@ -494,14 +496,19 @@ def require_schema(path: Path, schema: pa.Schema, *, has_shapes: bool = False) -
 
 
 def _stored_schema(path: Path) -> pa.Schema:
-    if not path.exists():
-        raise TableError(f"{path}: table is missing; materialise the asset that writes it")
     try:
-        return pq.read_schema(path)
+        name, filesystem = arrow_file(path)
+        return pq.read_schema(name, filesystem=filesystem)
+    except FileNotFoundError as error:
+        raise _missing(path) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(
             f"{path}: not a readable Parquet file ({error}); materialise the asset that writes it again"
         ) from error
+
+
+def _missing(path: Path) -> TableError:
+    return TableError(f"{path}: table is missing; materialise the asset that writes it")
 
 
 def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> None:

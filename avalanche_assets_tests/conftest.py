@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from finished_season import tiny_season  # noqa: F401  a fixture of all folders
 from hypothesis import settings
+from stored_roots import bucket_root, root, store, store_process  # noqa: F401
 
 # Continuous integration always tries the same examples; elsewhere new ones are searched. Loaded machines are
 # slow without being wrong, so no example has a deadline.

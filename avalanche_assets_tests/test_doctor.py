@@ -12,6 +12,7 @@ from loopback.data_space import ENVIRONMENT, DataSpace
 from loopback.fake_cdse import MARK, FakeCdse
 from loopback.server import Fault
 from rasterio.transform import from_origin
+from stored_roots import names
 from typer.testing import CliRunner
 
 from avalanche_assets import doctor
@@ -189,6 +190,20 @@ def test_disk_that_is_full_fails(settings, monkeypatch):
     (finding,) = failed(settings)
     assert "source.folder" in finding.told
     assert "free space" in finding.remedy
+
+
+@pytest.mark.integration
+def test_bucket_is_tried_out_and_a_missing_one_is_named(settings, bucket_root, store):
+    text = settings.read_text()
+    settings.write_text(text.replace('"data"', f'"{bucket_root}"'))
+    (finding,) = found(settings)["data_root"]
+    assert finding.level == "ok"
+    assert "written, locked, listed, read and deleted" in finding.told
+    assert names(bucket_root) == []
+    settings.write_text(text.replace('"data"', '"s3://no-such-bucket/winter"'))
+    finding = next(one for one in failed(settings) if one.subject == "data_root")
+    assert "there is no such bucket" in finding.told
+    assert finding.remedy == "create it, or mend data_root"
 
 
 def test_webhook_without_address_fails(settings, monkeypatch):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from stored_roots import names
 
 from avalanche_assets.definitions import build_definitions
 from avalanche_assets.errors import SettingsError
@@ -30,13 +31,13 @@ def settings(tmp_path):
 
 
 @pytest.fixture
-def layout(tmp_path):
-    return DataLayout(tmp_path)
+def layout(root):
+    return DataLayout(root)
 
 
 def test_a_data_root_without_a_version_is_of_this_one_and_keeps_it(layout):
     check_layout(layout)
-    assert list(layout.root.iterdir()) == []
+    assert names(layout.root) == []
     stamp_layout(layout)
     assert json.loads(layout.version_file.read_text()) == {"layout": LAYOUT_VERSION}
     check_layout(layout)

@@ -3,10 +3,13 @@ import pytest
 import rasterio
 from rasterio.transform import Affine, from_origin
 from rio_cogeo import cog_validate
+from stored_roots import names
 
 from avalanche_assets.errors import TableError
+from avalanche_assets.files import atomic_path
 from avalanche_assets.grid import Grid, Window
 from avalanche_assets.rasters import cog_writer, common_tag, read_bands, read_grid, read_tags, write_cog
+from avalanche_assets.stored_path import local_file
 
 GRID = Grid("EPSG:32632", 20.0, 512_000.0, 5_120_000.0, 320, 576)
 UNITS = {"vv": "1", "vh": "1"}
@@ -20,8 +23,8 @@ def bands() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def raster(tmp_path, bands):
-    path = tmp_path / "sigma0" / "sigma0.tif"
+def raster(root, bands):
+    path = root / "sigma0" / "sigma0.tif"
     write_cog(path, bands, GRID, UNITS, {"products": "S1A_X", "processor": "1"})
     return path
 
@@ -40,7 +43,7 @@ def test_grid_and_tags_come_back(raster):
 
 
 def test_file_is_a_tiled_cog_with_units_and_nan_nodata(raster):
-    with rasterio.open(raster) as dataset:
+    with local_file(raster) as file, rasterio.open(file) as dataset:
         assert dataset.profile["tiled"]
         assert dataset.block_shapes == [(128, 128)] * 2
         assert dataset.compression.value == "ZSTD"
@@ -49,24 +52,26 @@ def test_file_is_a_tiled_cog_with_units_and_nan_nodata(raster):
 
 
 def test_independent_validator_calls_it_cloud_optimized(raster):
-    valid, errors, _ = cog_validate(raster)
+    with local_file(raster) as file:
+        valid, errors, _ = cog_validate(file)
     assert valid, errors
 
 
-def test_tiles_come_back_in_any_order_of_writing(tmp_path, bands):
-    with cog_writer(tmp_path / "tiles.tif", UNITS, GRID, {"products": "S1A_X"}) as write:
+def test_tiles_come_back_in_any_order_of_writing(root, bands):
+    with cog_writer(root / "tiles.tif", UNITS, GRID, {"products": "S1A_X"}) as write:
         for window in reversed(list(GRID.tiles(256))):
             write(window, {name: values[window.slices] for name, values in bands.items()})
-    back = read_bands(tmp_path / "tiles.tif")
+    back = read_bands(root / "tiles.tif")
     for name, values in bands.items():
         np.testing.assert_array_equal(back[name], values)
-    assert cog_validate(tmp_path / "tiles.tif")[0]
+    with local_file(root / "tiles.tif") as file:
+        assert cog_validate(file)[0]
 
 
-def test_nothing_appears_when_writing_breaks_off(tmp_path):
-    with pytest.raises(RuntimeError), cog_writer(tmp_path / "half.tif", UNITS, GRID):
+def test_nothing_appears_when_writing_breaks_off(root):
+    with pytest.raises(RuntimeError), cog_writer(root / "half.tif", UNITS, GRID):
         raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
+    assert names(root) == []
 
 
 def test_window_and_choice_of_bands(raster, bands):
@@ -76,20 +81,20 @@ def test_window_and_choice_of_bands(raster, bands):
     np.testing.assert_array_equal(back["vh"], bands["vh"][window.slices])
 
 
-def test_empty_blocks_take_no_space(tmp_path):
+def test_empty_blocks_take_no_space(root):
     grid = Grid("EPSG:32632", 20.0, 512_000.0, 5_120_000.0, 2048, 2048)
     noise = np.random.default_rng(0).normal(size=(256, 256)).astype(np.float32)
     sparse = np.full(grid.shape, np.nan, np.float32)
     sparse[256:512, 256:512] = noise
-    write_cog(tmp_path / "sparse.tif", {"vv": sparse}, grid, UNITS)
-    assert (tmp_path / "sparse.tif").stat().st_size < 1.2 * noise.nbytes
-    np.testing.assert_array_equal(read_bands(tmp_path / "sparse.tif")["vv"], sparse)
+    write_cog(root / "sparse.tif", {"vv": sparse}, grid, UNITS)
+    assert (root / "sparse.tif").stat().st_size < 1.2 * noise.nbytes
+    np.testing.assert_array_equal(read_bands(root / "sparse.tif")["vv"], sparse)
 
 
-def test_missing_raster_and_band_are_named(tmp_path, raster):
+def test_missing_raster_and_band_are_named(root, raster):
     for read in (read_bands, read_grid):
         with pytest.raises(TableError, match=r"none\.tif: raster is missing; materialise"):
-            read(tmp_path / "none.tif")
+            read(root / "none.tif")
     with pytest.raises(TableError, match=r"no band \['hh'\].*vv"):
         read_bands(raster, ["vv", "hh"])
 
@@ -102,11 +107,22 @@ def test_missing_raster_and_band_are_named(tmp_path, raster):
         ("EPSG:32632", from_origin(0, 0, 20, 30), "square pixels"),
     ],
 )
-def test_raster_that_is_no_grid_is_refused(crs, transform, message, tmp_path):
-    path = tmp_path / "odd.tif"
-    with rasterio.open(
-        path, "w", driver="GTiff", dtype="float32", count=1, height=4, width=4, crs=crs, transform=transform
-    ) as dataset:
+def test_raster_that_is_no_grid_is_refused(crs, transform, message, root):
+    path = root / "odd.tif"
+    with (
+        atomic_path(path) as temporary,
+        rasterio.open(
+            temporary,
+            "w",
+            driver="GTiff",
+            dtype="float32",
+            count=1,
+            height=4,
+            width=4,
+            crs=crs,
+            transform=transform,
+        ) as dataset,
+    ):
         dataset.write(np.zeros((1, 4, 4), np.float32))
     with pytest.raises(TableError, match=message):
         read_grid(path)
@@ -116,11 +132,11 @@ def test_failed_write_leaves_the_old_raster(raster, bands):
     with pytest.raises(KeyError):
         write_cog(raster, bands, GRID, {"vv": "1"})
     np.testing.assert_array_equal(read_bands(raster)["vv"], bands["vv"])
-    assert list(raster.parent.iterdir()) == [raster]
+    assert names(raster.parent) == [raster.name]
 
 
-def test_rasters_that_disagree_on_a_tag_are_named_with_the_remedy(tmp_path, raster, bands):
-    same, other = tmp_path / "same.tif", tmp_path / "other.tif"
+def test_rasters_that_disagree_on_a_tag_are_named_with_the_remedy(root, raster, bands):
+    same, other = root / "same.tif", root / "other.tif"
     write_cog(same, bands, GRID, UNITS, {"products": "S1A_X"})
     write_cog(other, bands, GRID, UNITS, {"products": "S1B_Y"})
     assert common_tag([raster, same], "products", "keep one") == "S1A_X"

@@ -42,31 +42,32 @@ WRITERS = {
 
 
 @pytest.fixture(params=WRITERS)
-def file(request, tmp_path):
-    path = tmp_path / "stage" / "asset" / f"acquisition_date={DAY}" / request.param
+def file(request, root, tmp_path):
+    path = root / "stage" / "asset" / f"acquisition_date={DAY}" / request.param
     path.parent.mkdir(parents=True)
-    WRITERS[request.param](path)
+    WRITERS[request.param](tmp_path / request.param)
+    path.write_bytes((tmp_path / request.param).read_bytes())
     return path
 
 
-def test_a_whole_file_is_readable(file, tmp_path):
-    assert unreadable_files(tmp_path, [DAY]) == (1, [])
+def test_a_whole_file_is_readable(file, root):
+    assert unreadable_files(root, [DAY]) == (1, [])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 0.95])
-def test_a_file_that_was_cut_off_is_named(file, tmp_path, share):
+def test_a_file_that_was_cut_off_is_named(file, root, share):
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
-    count, ((path, reason),) = unreadable_files(tmp_path, [DAY])
+    count, ((path, reason),) = unreadable_files(root, [DAY])
     assert (count, path) == (1, file)
     assert reason
 
 
-def test_other_dates_are_not_looked_at(file, tmp_path):
+def test_other_dates_are_not_looked_at(file, root):
     file.write_bytes(b"")
-    assert unreadable_files(tmp_path, ["2018-01-15"]) == (0, [])
+    assert unreadable_files(root, ["2018-01-15"]) == (0, [])
 
 
-def test_files_of_other_kinds_only_have_to_hold_something(tmp_path):
-    (tmp_path / "style.qml").write_text("x")
-    assert why_unreadable(tmp_path / "style.qml") == ""
+def test_files_of_other_kinds_only_have_to_hold_something(root):
+    (root / "style.qml").write_text("x")
+    assert why_unreadable(root / "style.qml") == ""

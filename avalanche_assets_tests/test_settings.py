@@ -4,7 +4,7 @@ import pytest
 
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.layout import DataLayout
-from avalanche_assets.settings import SETTINGS_VARIABLE, load_settings
+from avalanche_assets.settings import SETTINGS_VARIABLE, Settings, load_settings
 
 MINIMAL = """
 data_root = "data"
@@ -36,6 +36,15 @@ def test_relative_paths_are_relative_to_the_file_and_absolute_ones_stay(tmp_path
     assert settings.terrain.dem == Path("/dem/alps.tif")
 
 
+def test_a_data_root_in_a_bucket_is_no_relative_path_and_is_written_as_it_was(tmp_path):
+    settings = load_settings(write(tmp_path, MINIMAL.replace('"data"', '"s3://bucket/a winter/"')))
+    assert str(settings.layout.detections("2018-01-03")) == (
+        "s3://bucket/a winter/detection/detections/acquisition_date=2018-01-03/detections.parquet"
+    )
+    assert settings.model_dump(mode="json")["data_root"] == "s3://bucket/a winter"
+    assert Settings.model_validate(settings.model_dump(mode="json", exclude_none=True)) == settings
+
+
 def test_tiles_of_glo30_need_no_other_setting(tmp_path):
     terrain = load_settings(write(tmp_path, MINIMAL + EVENTS + '[terrain]\nsource = "glo30"\n')).terrain
     assert terrain is not None
@@ -55,6 +64,9 @@ def test_defaults_are_those_of_the_design_and_the_paper(tmp_path):
     ("text", "field"),
     [
         (MINIMAL.replace('data_root = "data"', ""), "data_root"),
+        (MINIMAL.replace('"data"', '"s3:///winter"'), r"data_root: .*is not s3://bucket/prefix"),
+        (MINIMAL.replace('"data"', '"s3://key:secret@bucket"'), r"data_root: .*keys and endpoint come from"),
+        (MINIMAL.replace('"data"', '"gs://bucket"'), r"data_root: .*neither a folder nor s3://"),
         (MINIMAL + "[grid]\nresolution_m = 15\n", r"grid\.resolution_m"),
         (MINIMAL + "[track]\nrelative_orbit = 176\n", r"track\.relative_orbit"),
         (MINIMAL + '[learning]\ndetectors = ["vea"]\n', r"learning\.detectors\.0"),

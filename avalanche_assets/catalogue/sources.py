@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
-from filelock import FileLock
-
 from avalanche_assets.area import area_of_interest
 from avalanche_assets.catalogue.acquisitions import Acquisition, SourceListing, read_catalogue, season_of
 from avalanche_assets.catalogue.interface import Catalogue, ProductOffer, ProductQuery
@@ -30,7 +28,7 @@ from avalanche_assets.catalogue.season import SeasonOutlook, in_season, season_o
 from avalanche_assets.catalogue.silence import silence_warning
 from avalanche_assets.catalogue.verification import compare_late_md5, copies
 from avalanche_assets.errors import CatalogueError
-from avalanche_assets.files import writing
+from avalanche_assets.files import exclusive
 from avalanche_assets.settings import Settings
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,15 +63,8 @@ def open_catalogue(settings: Settings) -> Catalogue:
 @contextmanager
 def only_listing(settings: Settings) -> Iterator[None]:
     """Keeps other processes from listing meanwhile: each would write what only it found."""
-    path = settings.layout.source_ledger.with_suffix(".lock")
-    lock = FileLock(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
+    with exclusive(settings.layout.source_ledger.with_suffix(".lock")):
         yield
-    finally:
-        lock.release()
 
 
 def list_source(settings: Settings, now: datetime, season: str | None = None) -> SourceListing:

@@ -27,7 +27,8 @@ def read_checkpoint(path: Path | None, fingerprint: str) -> dict[str, Any] | Non
     if path is None or not path.exists():
         return None
     try:
-        state = torch.load(path, weights_only=True)
+        with path.open("rb") as file:
+            state = torch.load(file, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError):
         return None
     return state if isinstance(state, dict) and state.get("fingerprint") == fingerprint else None

@@ -6,13 +6,13 @@ detection until somebody promotes the result.
 """
 
 import json
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from avalanche_assets.detectors.base import load_detector, model_name
 from avalanche_assets.detectors.card import (
+    FILE_NAME,
     DataContract,
     FrozenThreshold,
     ModelCard,
@@ -23,7 +23,7 @@ from avalanche_assets.detectors.card import (
 from avalanche_assets.detectors.drift import ALARMS, alarm_range, long_run_levels, training_ranges
 from avalanche_assets.detectors.scored import scored_labels
 from avalanche_assets.errors import DetectorError
-from avalanche_assets.files import sha256, write_text
+from avalanche_assets.files import atomic_path, sha256, write_text
 from avalanche_assets.layout import DataLayout
 from avalanche_assets.settings import Settings
 from avalanche_assets.tables import EVALUATION, SCORE_BACKGROUND, THRESHOLDS, read_table
@@ -103,12 +103,11 @@ def register(layout: DataLayout, card: ModelCard) -> RegisteredModel:
     The same card again changes nothing.
     """
     folder = layout.model_registry / card.version
-    if not folder.exists():
-        temporary = folder.with_name(f".{card.version}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(layout.model(model_name(card.detector)), temporary)
-        write_card(temporary, card)
-        temporary.replace(folder)
+    if not (folder / FILE_NAME).exists():
+        for file in sorted(layout.model(model_name(card.detector)).iterdir()):
+            with atomic_path(folder / file.name) as temporary:
+                temporary.write_bytes(file.read_bytes())
+        write_card(folder, card)  # last: a folder without a card is no version
     _point(layout.latest_model, card.version)
     return registered(layout, card.version)
 
@@ -120,8 +119,8 @@ def registered(layout: DataLayout, name: str) -> RegisteredModel:
         DetectorError: There is none of this name, or its card was altered.
     """
     folder = layout.model_registry / name
-    if not name or not folder.is_dir():
-        known = sorted(path.name for path in layout.model_registry.glob("[!.]*"))
+    if not name or not (folder / FILE_NAME).exists():
+        known = sorted(path.parent.name for path in layout.model_registry.glob(f"*/{FILE_NAME}"))
         raise DetectorError(f"{layout.model_registry}: no version {name!r}; registered are {known}")
     return RegisteredModel(folder, read_card(folder))
 

@@ -12,6 +12,7 @@ from avalanche_assets.inventory.columns import as_text, require_columns
 from avalanche_assets.inventory.csv_text import DelimitedText
 from avalanche_assets.inventory.report import Rejection
 from avalanche_assets.inventory.vector import PARQUET_SUFFIXES
+from avalanche_assets.stored_path import arrow_file
 
 SETTING = "inventory.events"
 COLUMNS_SETTING = "inventory.event_columns"
@@ -61,7 +62,8 @@ def _features(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise InventoryError(f"{path}: file not found; set {SETTING} to a table that exists")
     try:
-        frame = pq.read_table(path).to_pandas(ignore_metadata=True)
+        name, filesystem = arrow_file(path)
+        frame = pq.read_table(name, filesystem=filesystem).to_pandas(ignore_metadata=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise InventoryError(f"{path}: not a readable Parquet file ({error})") from error
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="feature")

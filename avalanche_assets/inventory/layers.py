@@ -23,6 +23,7 @@ from avalanche_assets.inventory.columns import CORRIDOR_REQUIRED, find_columns, 
 from avalanche_assets.inventory.wfs import Layer, Told, WebFeatureService
 from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.settings import Settings, WfsSettings
+from avalanche_assets.stored_path import arrow_file
 
 NOTE = b"avalanche_assets.layer"
 """Key of the file's metadata that tells where it comes from and when it was retrieved."""
@@ -212,7 +213,8 @@ def _kept(path: Path) -> StoredLayer | None:
     if not path.exists():
         return None
     try:
-        file = pq.read_metadata(path)
+        name, filesystem = arrow_file(path)
+        file = pq.read_metadata(name, filesystem=filesystem)
         note = json.loads((file.metadata or {})[NOTE])
         retrieved = datetime.fromisoformat(note["retrieved"])
     except (pa.ArrowInvalid, OSError, KeyError, ValueError):

@@ -29,7 +29,8 @@ def read_features(path: Path, setting: str) -> gpd.GeoDataFrame:
     if not path.exists():
         raise InventoryError(f"{path}: file not found; set {setting} to a map of polygons, lines or points")
     try:
-        features = gpd.read_parquet(path) if path.suffix.lower() in PARQUET_SUFFIXES else _read(path, setting)
+        is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
+        features = _read_parquet(path) if is_parquet else _read(path, setting)
     except (DataSourceError, DataLayerError, pa.ArrowInvalid, ValueError) as error:
         raise InventoryError(
             f"{path}: not a readable vector map ({error}); give GeoPackage, Shapefile, GeoJSON or GeoParquet"
@@ -41,6 +42,11 @@ def read_features(path: Path, setting: str) -> gpd.GeoDataFrame:
             f"{path}: unknown coordinate system; add it (the .prj file of a Shapefile, the crs of a layer)"
         )
     return features.set_geometry(shapely.force_2d(features.geometry.to_numpy()), crs=features.crs)
+
+
+def _read_parquet(path: Path) -> gpd.GeoDataFrame:
+    with path.open("rb") as file:
+        return gpd.read_parquet(file)
 
 
 def _read(path: Path, setting: str) -> gpd.GeoDataFrame:

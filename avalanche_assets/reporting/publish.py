@@ -1,6 +1,5 @@
 """Bulletin and season report from the stored tables to their places in the data layout."""
 
-import os
 from datetime import date
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from avalanche_assets.reporting.charts import DateActivity
 from avalanche_assets.reporting.season_report import SeasonDate, SeasonReport, write_season_report
 from avalanche_assets.reporting.summary import activity_index, count
 from avalanche_assets.settings import Settings
+from avalanche_assets.stored_path import link
 from avalanche_assets.tables import CORRIDOR_LABELS, DETECTIONS, EVALUATION, read_geotable, read_table
 
 
@@ -49,11 +49,9 @@ def publish_bulletin(settings: Settings, catalogue: AcquisitionCatalogue, day: d
         before=None if doubtful else before,
         previous_held_back=doubtful,
         season=season_so_far(settings, catalogue, day),
-        table=os.path.relpath(layout.detections(day), folder),
-        previous_folder=os.path.relpath(layout.bulletin(previous.date), folder)
-        if previous and not doubtful
-        else "",
-        season_folder=os.path.relpath(layout.season_report(current.season), folder),
+        table=link(layout.detections(day), folder),
+        previous_folder=link(layout.bulletin(previous.date), folder) if previous and not doubtful else "",
+        season_folder=link(layout.season_report(current.season), folder),
     )
     return write_bulletin(folder, content, settings)
 
@@ -113,9 +111,9 @@ def _massifs(settings: Settings, grid: Grid) -> gpd.GeoDataFrame | None:
 
 def _season_date(layout: DataLayout, season: str, day: str) -> SeasonDate:
     folder = layout.bulletin(day)
-    link = os.path.relpath(folder, layout.season_report(season)) if folder.exists() else ""
+    page = link(folder, layout.season_report(season)) if folder.exists() else ""
     detections = read_geotable(layout.detections(day), DETECTIONS)
-    return SeasonDate(date.fromisoformat(day), detections, link, _recorded(layout, day))
+    return SeasonDate(date.fromisoformat(day), detections, page, _recorded(layout, day))
 
 
 def _recorded(layout: DataLayout, day: str) -> int | None:

@@ -13,11 +13,10 @@ from typing import Any
 
 import pystac
 import shapely
-from filelock import FileLock
 from pyproj import Transformer
 
 from avalanche_assets.catalogue.acquisitions import Acquisition
-from avalanche_assets.files import write_text
+from avalanche_assets.files import exclusive, write_text
 from avalanche_assets.grid import Grid
 from avalanche_assets.reporting.language import NAMES, Language, page_name
 from avalanche_assets.reporting.summary import Counts
@@ -148,7 +147,7 @@ def _footprint(grid: Grid) -> shapely.Polygon:
 
 
 def _write_collection(folder: Path, settings: Settings) -> None:
-    with FileLock(folder / "collection.lock"):
+    with exclusive(folder / "collection.lock"):
         items = [
             (path.relative_to(folder), json.loads(path.read_text("utf-8")))
             for path in sorted(folder.glob(f"*/{ITEM}"))

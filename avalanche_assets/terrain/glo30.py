@@ -11,6 +11,7 @@ Source: Copernicus DEM Product Handbook (GEO.2018-1988-2), grid and vertical dat
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +28,7 @@ from avalanche_assets.grid import Grid
 from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.services.progress import Progress
 from avalanche_assets.settings import Settings
+from avalanche_assets.stored_path import local_folder
 from avalanche_assets.terrain.dem import Heights, prepare_dem
 from avalanche_assets.terrain.glo30_tiles import Tiles, area_text, fetch_geoid, fetch_tiles, tile_corner
 
@@ -50,12 +52,15 @@ def prepare_glo30(settings: Settings, progress: Progress) -> tuple[Grid, Heights
     grid = Grid.covering(bounds, settings.grid.crs, float(settings.grid.resolution_m))
     area = lonlat_bounds(grid.bounds, grid.crs)
     service = HttpService(settings.source.transfer)
-    geoid = terrain.geoid_grid or fetch_geoid(terrain.geoid_url, layout.geoid_grids, service, progress)
-    tiles = fetch_tiles(area, terrain.glo30_url, layout.glo30_tiles, service, progress)
-    with mosaic(tiles, area) as path:
-        bounded = settings.grid.model_copy(update={"bounds": bounds})
-        grid, heights = prepare_dem(path, bounded, terrain.vertical_datum, geoid)
-    return grid, heights, tiles
+    # Downloads resume on a disk, and PROJ opens a grid by its name there.
+    with local_folder(layout.geoid_grids) as grids, local_folder(layout.glo30_tiles) as folder:
+        geoid = terrain.geoid_grid or fetch_geoid(terrain.geoid_url, grids, service, progress)
+        tiles = fetch_tiles(area, terrain.glo30_url, folder, service, progress)
+        with mosaic(tiles, area) as path:
+            bounded = settings.grid.model_copy(update={"bounds": bounds})
+            grid, heights = prepare_dem(path, bounded, terrain.vertical_datum, geoid)
+    stored = tuple(layout.glo30_tiles / path.name for path in tiles.paths)
+    return grid, heights, replace(tiles, paths=stored)
 
 
 @contextmanager

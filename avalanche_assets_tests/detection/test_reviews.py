@@ -129,6 +129,14 @@ def test_geopackage_edited_by_hand_is_read_with_its_outlines(tmp_path):
     assert rejected.outline.is_empty
 
 
+def test_the_table_of_the_data_root_is_made_where_that_is(root):
+    path = root / "reviews" / "reviews.csv"
+    create_reviews(path, CRS)
+    assert read_reviews(path, CRS) == []
+    with pytest.raises(ReviewError, match="never overwritten"):
+        create_reviews(path, CRS)
+
+
 @pytest.mark.parametrize("name", ["reviews.csv", "reviews.gpkg"])
 def test_an_existing_table_of_reviews_is_never_overwritten(tmp_path, name):
     path = tmp_path / "new" / name

@@ -21,8 +21,8 @@ from avalanche_assets.settings import BackscatterSettings, GridSettings
 
 
 @pytest.fixture
-def settings(tmp_path):
-    settings = example_settings(tmp_path)
+def settings(root, tmp_path):
+    settings = example_settings(tmp_path).model_copy(update={"data_root": root})
     folder = settings.layout.model("vae")
     folder.mkdir(parents=True)
     (folder / "model.json").write_text("{}")

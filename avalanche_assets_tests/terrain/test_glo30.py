@@ -1,5 +1,6 @@
 """GLO-30 tiles of the area become one elevation model without seams, above the ellipsoid."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import rasterio
 from loopback.fake_glo30 import POSTS, FakeBucket, raster, tile, tile_name, tile_path
 from loopback.server import Fault
 from pyproj import Transformer
+from stored_roots import names
 
 from avalanche_assets.area import FRENCH_ALPS, area_of_interest, grid_bounds, lonlat_bounds
 from avalanche_assets.errors import CatalogueError, TerrainError
@@ -102,6 +104,19 @@ def test_tiles_join_without_a_seam(bucket, tmp_path):
         window = rasterio.windows.Window(round(col), round(row), heights.shape[1], heights.shape[0])
         np.testing.assert_array_equal(heights, whole.read(1, window=window))
     assert not list((tmp_path / "tiles").glob(".mosaic*"))
+
+
+def test_tiles_and_geoid_are_kept_in_the_data_root_and_not_fetched_again(bucket, root, tmp_path):
+    settings = settings_of(tmp_path, bucket).model_copy(update={"data_root": root})
+    _, heights, tiles = prepare_glo30(settings, ignore)
+    assert len(tiles.fetched) == 4
+    assert tiles.size_bytes == sum(path.stat().st_size for path in tiles.paths)
+    assert abs(tiles.retrieved - datetime.now(UTC)) < timedelta(minutes=5)
+    stored = [f"terrain/glo30/{path.name}" for path in tiles.paths]
+    assert names(root) == sorted([*stored, "terrain/glo30/tileList.txt", "terrain/geoid/egm08.tif"])
+    _, again, tiles = prepare_glo30(settings, ignore)
+    assert tiles.fetched == ()
+    np.testing.assert_array_equal(again, heights)
 
 
 def test_heights_on_the_grid_are_those_of_one_raster_and_the_undulation(bucket, tmp_path):
