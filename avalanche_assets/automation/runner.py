@@ -20,6 +20,7 @@ from avalanche_assets.automation.missing import missing_partitions, of_season, s
 from avalanche_assets.automation.retries import COMMAND_LINE
 from avalanche_assets.automation.stages import STAGES, Stage
 from avalanche_assets.catalogue.acquisitions import read_catalogue, season_of
+from avalanche_assets.catalogue.season import season_spans
 from avalanche_assets.definitions import build_definitions
 from avalanche_assets.errors import SettingsError
 from avalanche_assets.settings import Settings, load_settings
@@ -45,9 +46,15 @@ class RunReport:
 
 
 def register_season(settings_file: Path, instance: dg.DagsterInstance, season: str) -> RunReport:
-    """Lists all acquisitions of a past season in the catalogue; raises as `materialise_missing`."""
-    report = RunReport()
-    _require_same_data_root(load_settings(settings_file), instance)
+    """Lists all acquisitions of a past season in the catalogue.
+
+    Raises:
+        CatalogueError: No season is called so; nothing was asked.
+        SettingsError: As `materialise_missing`.
+    """
+    report, settings = RunReport(), load_settings(settings_file)
+    season_spans(season, settings.season.reference_months)
+    _require_same_data_root(settings, instance)
     with _alone(instance):
         _register(settings_file, instance, season, report)
     return report

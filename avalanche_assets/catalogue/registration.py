@@ -5,7 +5,7 @@ appeared. From then on its key stays: late, replaced and withdrawn products chan
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -65,6 +65,7 @@ def acquisitions_of(
     reference_months: Iterable[int],
     now: datetime,
     wait: timedelta = WAIT,
+    registered_before: Collection[date] = (),
 ) -> SourceListing:
     """Dates to register, dates that wait for slices, and products passed over.
 
@@ -76,6 +77,8 @@ def acquisitions_of(
         reference_months: Months of the snow-free reference.
         now: UTC.
         wait: How long a date waits for missing slices.
+        registered_before: Dates that stay, whatever their products are by now: those of a whole date may be
+            replaced one by one, with other boundaries.
     """
     on_day, dropped = _passes(ledger, area, wait)
     roles = roles_by_month(sorted(on_day), reference_months)
@@ -83,7 +86,7 @@ def acquisitions_of(
     pending: list[PendingAcquisition] = []
     for day, passes in sorted(on_day.items()):
         live = sorted((one for one in passes if one.slices), key=_Pass.merit)
-        known = any(one.registered(now) for one in passes)
+        known = day in registered_before or any(one.registered(now) for one in passes)
         if live:
             best, *others = live
             dropped += [item for other in others for item in _passed_over(day, other, best)]

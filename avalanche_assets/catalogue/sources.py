@@ -179,7 +179,8 @@ def _registered(settings: Settings, ledger: Ledger, now: datetime) -> SourceList
     if not settings.source.remote:
         # Nothing more comes into a folder by itself: its dates are taken as they are.
         return acquisitions_of(ledger, area, months, now, timedelta(0))
-    found = acquisitions_of(ledger, area, months, now)
+    before = {item.date for item in read_catalogue(settings.layout.acquisition_catalogue).acquisitions}
+    found = acquisitions_of(ledger, area, months, now, registered_before=before)
     return SourceListing(
         tuple(item for item in found.acquisitions if in_season(item.date, months)),
         found.dropped,

@@ -163,18 +163,15 @@ class Download:
         self._require_room(part)
         self._report.begin(part.size)
         pace = _Pace(self._settings.max_mb_per_s)
-        checked, then = part.size, time.monotonic()
-        for chunk in _chunks(response, pace.chunk_bytes):
+        watch = Watch(self._settings.stalled_s, self._remote.url)
+        for chunk in chunks(response, pace.chunk_bytes):
             if self._total is not None and part.size + len(chunk) > self._total:
                 raise _WrongBytesError(
                     f"{place(self._remote.url)}: it sends more than the {self._total} bytes it has"
                 )
             part.append(chunk)
             pace.after(len(chunk))
-            if time.monotonic() - then > self._settings.stalled_s:
-                if part.size - checked < CRAWL_BYTES:
-                    raise AgainError(f"{place(self._remote.url)}: hardly anything comes any more")
-                checked, then = part.size, time.monotonic()
+            watch.saw(len(chunk))
             if self._report.due():
                 self._require_room(part)
                 self._report.send(part.size, self._total)
@@ -225,6 +222,22 @@ class _Report:
         self._progress(Transferred(self._name, size, total, rate))
 
 
+class Watch:
+    """Gives up a stream that still says something, but hardly anything."""
+
+    def __init__(self, stalled_s: float, url: str) -> None:
+        self._stalled_s, self._url = stalled_s, url
+        self._begun, self._bytes = time.monotonic(), 0
+
+    def saw(self, size: int) -> None:
+        """To be told of all bytes; raises `AgainError` when there are too few of them for too long."""
+        self._bytes += size
+        if time.monotonic() - self._begun > self._stalled_s:
+            if self._bytes < CRAWL_BYTES:
+                raise AgainError(f"{place(self._url)}: hardly anything comes any more")
+            self._begun, self._bytes = time.monotonic(), 0
+
+
 class _Pace:
     """Keeps a stream below a rate by pausing after each chunk."""
 
@@ -254,10 +267,10 @@ def require_room(folder: Path, name: str, missing_bytes: int, settings: Transfer
         )
 
 
-def _chunks(response: requests.Response, size: int) -> Iterator[bytes]:
-    """The body as it arrives, so that nothing that came before a failure is lost."""
+def chunks(response: requests.Response, size: int, decode: bool = False) -> Iterator[bytes]:
+    """The body as it arrives, so that nothing that came before a failure is lost; unpacked with `decode`."""
     try:
-        while chunk := response.raw.read1(size, decode_content=False):
+        while chunk := response.raw.read1(size, decode_content=decode):
             yield chunk
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise failure_of(error, response.url) from None

@@ -4,6 +4,7 @@ TLS certificates are always verified, an https address never leads to http, and 
 other than the one they were given for.
 """
 
+import json
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from avalanche_assets.errors import CatalogueError, TransientError
-from avalanche_assets.services.download import Download, Remote
+from avalanche_assets.services.download import CHUNK_BYTES, Download, Remote, Watch, chunks
 from avalanche_assets.services.http_failures import (
     GONE,
     AgainError,
@@ -55,6 +56,10 @@ class HttpService:
         self._authorise = authorise
         self._credentials = credentials
         self._session = _Session()
+
+    def close(self) -> None:
+        """Ends its connections; a request after that opens new ones."""
+        self._session.close()
 
     def json(self, url: str, params: Mapping[str, str] | None = None) -> Any:
         """The JSON answer to a GET.
@@ -120,20 +125,26 @@ class HttpService:
             response.close()
 
     def _json(self, url: str, params: Mapping[str, str] | None) -> Any:
-        response = self._get(url, params=params)
-        require_success(response, self._credentials)
-        return _parsed(response)
+        return _parsed(self._content(url, params), url)
 
     def _content(self, url: str, params: Mapping[str, str] | None) -> bytes:
-        response = self._get(url, params=params)
-        require_success(response, self._credentials)
-        return response.content
+        return self._whole(self._get(url, params=params, stream=True))
 
     def _post_form(self, url: str, fields: Mapping[str, str]) -> Any:
         # A redirect would carry the fields to another host.
-        response = self._send("POST", url, {}, data=dict(fields), allow_redirects=False)
-        require_success(response, self._credentials)
-        return _parsed(response)
+        options = {"data": dict(fields), "allow_redirects": False, "stream": True}
+        return _parsed(self._whole(self._send("POST", url, {}, **options)), url)
+
+    def _whole(self, response: requests.Response) -> bytes:
+        """The body of a successful answer."""
+        with response:
+            require_success(response, self._credentials)
+            watch = Watch(self.settings.stalled_s, response.url)
+            body = bytearray()
+            for chunk in chunks(response, CHUNK_BYTES, decode=True):
+                body += chunk
+                watch.saw(len(chunk))
+            return bytes(body)
 
     def _get(self, url: str, **options: Any) -> requests.Response:
         if self._authorise is None:
@@ -196,11 +207,11 @@ def require_secure(url: str, origin: str = "http:") -> None:
         raise CatalogueError(f"{place(url)}: not an https address; nothing was sent there")
 
 
-def _parsed(response: requests.Response) -> Any:
+def _parsed(body: bytes, url: str) -> Any:
     try:
-        return response.json()
-    except requests.JSONDecodeError:
-        raise AgainError(f"{place(response.url)}: the answer is not JSON") from None
+        return json.loads(body)
+    except ValueError:
+        raise AgainError(f"{place(url)}: the answer is not JSON") from None
 
 
 def _log_failure(state: RetryCallState) -> None:

@@ -59,6 +59,13 @@ def test_two_commands_on_one_instance_are_refused(settings):
         register_season(settings, instance, "2017-18")
 
 
+def test_what_is_no_season_is_told_before_anybody_is_asked(settings):
+    with dg.instance_for_test() as instance:
+        with pytest.raises(CatalogueError, match="'2017-19': write two consecutive years"):
+            register_season(settings, instance, "2017-19")
+        assert instance.get_runs_count() == 0
+
+
 def test_the_settings_of_the_environment_need_not_be_named_again(settings, tmp_path):
     environment = {"DAGSTER_HOME": str(tmp_path), "AVALANCHE_SETTINGS": str(settings)}
     result = CliRunner().invoke(app, ["season", "2017-18", "--list"], env=environment)

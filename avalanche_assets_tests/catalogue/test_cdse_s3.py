@@ -4,6 +4,7 @@ import logging
 import shutil
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import orbit_file_text
@@ -21,6 +22,7 @@ from avalanche_assets.errors import AccountError, CatalogueError, TransientError
 from avalanche_assets.sentinel1.safe import SafeArchive
 from avalanche_assets.settings import CdseSettings, TransferSettings
 
+TCP = Path("/proc/net/tcp")
 QUICK = TransferSettings(attempts=3, first_wait_s=0, longest_wait_s=0, stalled_s=0.5, keep_free_gb=0)
 NAME = "S1B_IW_GRDH_1SDV_20171203T053600_20171203T053600_008510_00EE48_AAAA.SAFE"
 S3_PATH = f"/eodata/Sentinel-1/SAR/IW_GRDH_1S/2017/12/03/{NAME}"
@@ -79,6 +81,12 @@ def files(folder):
     }
 
 
+def connections_to(port):
+    """Open connections of this machine to one of its own ports."""
+    rows = [line.split() for line in TCP.read_text().splitlines()[1:]]
+    return sum(remote.endswith(f":{port:04X}") and state == "01" for _, _, remote, state, *_ in rows)
+
+
 def measurement(original):
     (path,) = (original / "measurement").glob("*-vv-*")
     return f"{S3_PATH}/measurement/{path.name}"
@@ -102,6 +110,15 @@ def test_product_is_fetched_whole_into_a_folder_of_its_name(store, archive, offe
     }
     assert done[-1] == reports[-1].total_bytes
     assert objects_asked_for(store)[0] == f"{S3_PATH}/manifest.safe"
+
+
+@pytest.mark.skipif(not TCP.exists(), reason="the system does not list its connections there")
+def test_objects_leave_no_connection_open(store, archive, offer, tmp_path):
+    most = []
+    archive.fetch(offer, tmp_path, lambda _: most.append(connections_to(store.server.port)))
+    # One for the list of objects, which is kept, and one for the object that comes just now.
+    assert max(most) <= 2
+    assert len(objects_asked_for(store)) > 4
 
 
 def test_product_that_is_there_is_not_fetched_again(store, archive, offer, tmp_path):

@@ -1,10 +1,12 @@
 """Requests: what is tried again, what is refused at once, and where credentials and URLs never go."""
 
+import gzip
 import json
 import logging
 import subprocess
 import time
 import traceback
+from dataclasses import replace
 
 import pytest
 from loopback.server import Answer, Fault, LoopbackServer
@@ -74,6 +76,19 @@ def test_broken_answers_are_asked_for_again(server, kind):
     server.faults["/search"].extend([Fault(kind, at=3), Fault(kind, at=0)])
     assert HttpService(QUICK).json(f"{server.url}/search") == {"value": [1, 2]}
     assert len(server.seen) == 3
+
+
+def test_answer_of_which_hardly_anything_comes_is_asked_for_again(server):
+    # A byte each 0.05 s: the whole of it would take 0.8 s, and never 0.3 s without a word.
+    server.faults["/search"].append(Fault("drip", at=0))
+    assert HttpService(QUICK).json(f"{server.url}/search") == {"value": [1, 2]}
+    assert len(server.seen) == 2
+
+
+def test_packed_answer_is_unpacked(server):
+    packed = Answer(body=gzip.compress(b'{"value": "' + b"x" * 10**6 + b'"}'))
+    server.routes["/packed"] = lambda request: replace(packed, headers={"Content-Encoding": "gzip"})
+    assert HttpService(QUICK).json(f"{server.url}/packed") == {"value": "x" * 10**6}
 
 
 def test_nobody_listening_is_worth_another_try_later():

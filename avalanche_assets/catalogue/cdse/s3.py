@@ -13,6 +13,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ class S3Archive:
     def fetch_orbit_file(self, offer: OrbitOffer, folder: Path, progress: Progress) -> Path:
         """The verified orbit file in `folder`; raises as `CdseCatalogue.fetch`."""
         url = self._address(self._key(offer))
-        return download_orbit_file(self._signed(url), url, offer, folder, progress)
+        with closing(self._signed(url)) as service:
+            return download_orbit_file(service, url, offer, folder, progress)
 
     def _fill(self, hidden: Path, offer: ProductOffer, objects: list[_Object], progress: Progress) -> None:
         """Brings every object that is not yet there; each one appears whole."""
@@ -115,7 +117,9 @@ class S3Archive:
         url = self._address(item.key)
         remote = Remote(url, path.name, item.size_bytes, md5)
         check = _check_manifest if item.member == MANIFEST else _accept
-        self._signed(url).download(remote, path.parent, check, progress)
+        # Closed at once: an account has few connections, and there are thirty objects.
+        with closing(self._signed(url)) as service:
+            service.download(remote, path.parent, check, progress)
 
     def _objects(self, offer: ProductOffer) -> list[_Object]:
         """Objects of a product, its manifest first.
