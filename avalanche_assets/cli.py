@@ -1,5 +1,6 @@
 """The command line: simulate a season, run the graph, and the two runs on real data."""
 
+import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -242,7 +243,12 @@ def _instance() -> "dg.DagsterInstance":
 
 
 def main() -> None:
-    """Entry point: what a user can mend is one line on stderr, not a traceback."""
+    """Entry point: what a user can mend is one line on stderr, not a traceback.
+
+    So is what goes wrong with a server and is tried again, which may take minutes: Dagster keeps what is
+    logged to its own log.
+    """
+    logging.getLogger("avalanche_assets.services").addHandler(logging.StreamHandler())
     try:
         app()
     except AvalancheError as error:

@@ -1,5 +1,8 @@
 """Runs from the command line: one at a time, and none left behind by a killed one."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -8,6 +11,7 @@ from automation.operations_desk import acquisition
 from dagster._core.test_utils import create_run_for_test
 from filelock import FileLock
 from loopback.server import Answer, LoopbackServer
+from running_dagster import free_port
 from typer.testing import CliRunner
 
 from avalanche_assets.automation.runner import COMMAND_LINE, materialise_missing, register_season
@@ -71,6 +75,24 @@ def test_the_settings_of_the_environment_need_not_be_named_again(settings, tmp_p
     result = CliRunner().invoke(app, ["season", "2017-18", "--list"], env=environment)
     assert result.exit_code == 1
     assert f"{tmp_path / 'products'}: folder not found" in result.output
+
+
+@pytest.mark.integration
+def test_whoever_waits_for_an_archive_is_told_what_is_tried_again(tmp_path):
+    source = f"""[source]
+kind = "cdse"
+orbits = "orbits"
+cdse.catalogue_url = "http://127.0.0.1:{free_port()}"
+transfer.attempts = 2
+transfer.first_wait_s = 0.1
+"""
+    settings = tmp_path / "avalanche.toml"
+    settings.write_text(SETTINGS.replace("[source]\n", source))
+    command = [Path(sys.executable).with_name("avalanche"), "season", "2017-18", "--list", settings]
+    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "try 2 follows" in done.stderr
 
 
 def fetched_in_a_run(settings_file, monkeypatch, told):
