@@ -4,12 +4,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from automation.operations_desk import acquisition
+from automation.operations_desk import OperationsDesk, acquisition
 from dagster._core.test_utils import create_run_for_test
 from filelock import FileLock
 from loopback.server import Answer, LoopbackServer
 from typer.testing import CliRunner
 
+from avalanche_assets.automation.missing import missing_of_season
 from avalanche_assets.automation.runner import COMMAND_LINE, materialise_missing, register_season
 from avalanche_assets.automation.stages import STAGES
 from avalanche_assets.catalogue import sources
@@ -64,6 +65,20 @@ def test_the_settings_of_the_environment_need_not_be_named_again(settings, tmp_p
     result = CliRunner().invoke(app, ["season", "2017-18", "--list"], env=environment)
     assert result.exit_code == 1
     assert f"{tmp_path / 'products'}: folder not found" in result.output
+
+
+def test_what_a_blocking_check_refused_is_missing_until_it_is_made_again(tmp_path):
+    """Otherwise the next run would lead the date round the check that has stopped it."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        desk = OperationsDesk(tmp_path, instance)
+        desk.register(*map(acquisition, ("2017-08-18", "2018-01-03", "2018-01-09")))
+        desk.prepare()
+        desk.work()
+        assert missing_of_season(desk.settings_file, instance, "2017-18") == {}
+        desk.refuse("calibration_plausible", "sigma0", "2018-01-09")
+        assert missing_of_season(desk.settings_file, instance, "2017-18") == {"sigma0": ["2018-01-09"]}
+        desk.make("sigma0", "2018-01-09")
+        assert missing_of_season(desk.settings_file, instance, "2017-18") == {}
 
 
 def fetched_in_a_run(settings_file, monkeypatch, told):
