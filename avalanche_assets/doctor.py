@@ -258,7 +258,7 @@ def _inventory(settings: Settings) -> Iterator[Finding]:
 
 
 def _learned(settings: Settings) -> Iterator[Finding]:
-    layout, season = settings.layout, season_of(datetime.now(UTC).date())
+    layout = settings.layout
     models = layout.model("any").parent
     trained = sorted(path.name for path in models.iterdir() if path.is_dir()) if models.is_dir() else []
     train = (
@@ -267,17 +267,37 @@ def _learned(settings: Settings) -> Iterator[Finding]:
     found = {
         "models": (bool(trained), ", ".join(trained), train),
         "thresholds": (layout.thresholds.exists(), str(layout.thresholds), train),
-        f"reference of {season}": (
+    }
+    if season := _season_at_work(settings):
+        found[f"reference of {season}"] = (
             layout.reference_sigma0(season).exists(),
             str(layout.reference_sigma0(season)),
             f"materialise reference_sigma0 {season} when its snow-free dates are there",
-        ),
-    }
+        )
     for name, (there, told, remedy) in found.items():
         if there:
             yield Finding("ok", "learned", f"{name}: {told}")
         else:
             yield Finding("warn", "learned", f"{name}: none, so no new bulletin comes", remedy)
+
+
+def _promoted(settings: Settings) -> Iterator[Finding]:
+    from avalanche_assets.detectors.registry import promoted
+
+    if settings.terrain is None:
+        yield Finding("ok", "promoted", "none is needed: without terrain there are scores, no detections")
+    elif (model := promoted(settings.layout)) is None:
+        remedy = "materialise promoted_model, or launch promote_model"
+        yield Finding("warn", "promoted", "no model is promoted, so no new bulletin comes", remedy)
+    else:
+        yield Finding("ok", "promoted", f"detections come from {model.version}")
+
+
+def _season_at_work(settings: Settings) -> str:
+    """That of today with a remote source, the latest there is with a folder; empty for none."""
+    if settings.source.remote:
+        return season_of(datetime.now(UTC).date())
+    return "".join(read_catalogue(settings.layout.acquisition_catalogue).seasons[-1:])
 
 
 def _alert(settings: Settings) -> Iterator[Finding]:
@@ -303,6 +323,7 @@ EXAMINATIONS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "terrain": _terrain,
     "inventory": _inventory,
     "learned": _learned,
+    "promoted": _promoted,
     "alert": _alert,
 }
 

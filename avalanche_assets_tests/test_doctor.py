@@ -8,16 +8,21 @@ from http.server import BaseHTTPRequestHandler
 import numpy as np
 import pytest
 import rasterio
+from automation.operations_desk import acquisition
 from loopback.data_space import ENVIRONMENT, DataSpace
 from loopback.fake_cdse import MARK, FakeCdse
 from loopback.server import Fault
+from model_cards import example_card
 from rasterio.transform import from_origin
 from stored_roots import names
 from typer.testing import CliRunner
 
 from avalanche_assets import doctor
+from avalanche_assets.catalogue.acquisitions import write_catalogue
 from avalanche_assets.cli import app
+from avalanche_assets.detectors.registry import promote, register
 from avalanche_assets.doctor import examine
+from avalanche_assets.settings import load_settings
 
 SETTINGS = """
 data_root = "data"
@@ -113,6 +118,37 @@ def test_what_is_not_there_yet_is_a_warning_that_says_how_to_get_it(settings):
     assert all(remedy for remedy in warned.values())
     (registered,) = [one for one in found(settings)["catalogue"] if "no date is registered" in one.told]
     assert "avalanche season" in registered.remedy
+
+
+def test_a_folder_of_an_old_winter_needs_the_reference_of_that_winter_alone(settings):
+    settings.write_text(settings.read_text().replace('kind = "cdse"', 'kind = "safe_folder"'))
+    layout = load_settings(settings).layout
+
+    def references():
+        return [one for one in found(settings)["learned"] if one.told.startswith("reference of")]
+
+    assert references() == []
+    write_catalogue(layout.acquisition_catalogue, [acquisition("2018-01-03")])
+    (missing,) = references()
+    assert (missing.level, missing.told) == ("warn", "reference of 2017-18: none, so no new bulletin comes")
+    layout.reference_sigma0("2017-18").parent.mkdir(parents=True)
+    layout.reference_sigma0("2017-18").touch()
+    (there,) = references()
+    assert there.level == "ok"
+
+
+def test_no_bulletin_comes_before_a_model_is_promoted(settings):
+    loaded = load_settings(settings)
+    (told,) = found(settings)["promoted"]
+    assert (told.level, told.remedy) == ("warn", "materialise promoted_model, or launch promote_model")
+    loaded.layout.model("vae").mkdir(parents=True)
+    version = register(loaded.layout, example_card(loaded, detector="vae")).version
+    promote(loaded.layout, version)
+    (told,) = found(settings)["promoted"]
+    assert (told.level, told.told) == ("ok", f"detections come from {version}")
+    (loaded.layout.model_registry / version / "card.json").write_text("{}")
+    (told,) = found(settings)["promoted"]
+    assert told.level == "fail"
 
 
 def test_command_prints_a_line_each_and_succeeds(settings):

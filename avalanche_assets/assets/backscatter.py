@@ -16,6 +16,8 @@ from avalanche_assets.assets.common import (
     picture,
     rounded,
 )
+from avalanche_assets.automation.checks import GUARDS
+from avalanche_assets.automation.made import refused
 from avalanche_assets.automation.partitions import Partitions
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import sha256
@@ -174,10 +176,12 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
                 f"products of months {pipeline.settings.season.reference_months} or set season.reference",
                 allow_retries=False,
             )
-        wanted, days = days, [day for day in days if layout.sigma0(day).exists()]
+        wanted, bad = days, refused(context.instance, GUARDS, "sigma0")
+        days = [day for day in wanted if layout.sigma0(day).exists() and day not in bad]
         if not days:
             raise TableError(
-                f"{layout.sigma0(wanted[0])}: none of the {role} dates {wanted} has sigma0; materialise it"
+                f"{layout.sigma0(wanted[0])}: none of the {role} dates {wanted} has sigma0 that passed its "
+                "checks; materialise it"
             )
         path, grid = layout.reference_sigma0(season), read_grid(layout.sigma0(days[0]))
         tags = {"dates": " ".join(days), **_common_tags([layout.sigma0(day) for day in days])}
@@ -223,6 +227,8 @@ def reference_assets(partitions: Partitions, sigma0: dg.AssetsDefinition) -> lis
         from avalanche_assets.reporting.style import png
 
         day, layout = context.partition_key, pipeline.layout
+        if reason := refused(context.instance, GUARDS, "sigma0").get(day):
+            raise TableError(f"sigma0 {day}: {reason}")
         season = pipeline.catalogue.get(day).season
         current, reference = layout.sigma0(day), layout.reference_sigma0(season)
         common = _common_tags([current, reference])

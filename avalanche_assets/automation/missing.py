@@ -5,6 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from avalanche_assets.automation.checks import GUARDS
+from avalanche_assets.automation.made import refused
 from avalanche_assets.automation.stages import STAGES, Stage
 from avalanche_assets.catalogue.acquisitions import read_catalogue
 from avalanche_assets.definitions import build_definitions
@@ -18,12 +20,16 @@ def stage_job(definitions: dg.Definitions, stage: Stage) -> dg.JobDefinition | N
 
 
 def missing_partitions(job: dg.JobDefinition, stage: Stage, instance: dg.DagsterInstance) -> set[str | None]:
-    """Partitions of which an asset of a stage is missing; None where the stage has no partitions."""
+    """Partitions of which an asset of a stage is missing; None where the stage has no partitions.
+
+    What a blocking check has refused is missing.
+    """
     keys = [dg.AssetKey(name) for name in _present(job, stage)]
     partitions = job.partitions_def
     if partitions is None:
         return set() if all(instance.get_latest_materialization_event(key) for key in keys) else {None}
     done = set.intersection(*(set(instance.get_materialized_partitions(key)) for key in keys))
+    done -= {day for key in keys for day in refused(instance, GUARDS, key.to_user_string())}
     return {key for key in partitions.get_partition_keys() if key not in done}
 
 

@@ -51,11 +51,13 @@ def deployment(tmp_path):
         tags = {NOISE_TAG: noise, CONVENTION_TAG: convention}
         write_cog(pipeline.layout.sigma0(str(day)), bands, GRID, units, tags)
 
-    def materialise(index: int, key: str):
-        context = dg.build_asset_context(partition_key=key)
-        return assets[index](context, pipeline=pipeline)
+    with dg.DagsterInstance.ephemeral() as instance:
 
-    return pipeline.layout, store, materialise
+        def materialise(index: int, key: str):
+            context = dg.build_asset_context(partition_key=key, instance=instance)
+            return assets[index](context, pipeline=pipeline)
+
+        yield pipeline.layout, store, materialise
 
 
 def test_dates_of_one_kind_give_reference_and_star(deployment):

@@ -4,6 +4,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.test_utils import create_run_for_test
 
 from avalanche_assets.assets.acquisition import changed_offers
@@ -109,6 +112,24 @@ class OperationsDesk:
     def make(self, asset: str, partition: str | None = None) -> None:
         """Materialised by hand."""
         self.instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition))
+
+    def refuse(self, check: str, asset: str, day: str) -> None:
+        """What a blocking check says of the latest that was made of a date."""
+        wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[day])
+        (record,) = self.instance.fetch_materializations(wanted, limit=1).records
+        looked_at = AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+        self.instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(asset),
+                check_name=check,
+                passed=False,
+                metadata={},
+                target_materialization_data=looked_at,
+                partition=day,
+            )
+        )
 
     def prepare(self, *leave_out: str) -> None:
         """Everything that automation does not make: terrain, inventory, models, the season's reference."""

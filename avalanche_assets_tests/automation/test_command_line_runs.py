@@ -1,19 +1,21 @@
 """Runs from the command line: one at a time, and none left behind by a killed one."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from automation.operations_desk import acquisition
+from automation.operations_desk import OperationsDesk, acquisition
 from dagster._core.test_utils import create_run_for_test
 from filelock import FileLock
 from loopback.server import Answer, LoopbackServer
 from running_dagster import free_port
 from typer.testing import CliRunner
 
+from avalanche_assets.automation.missing import missing_of_season
 from avalanche_assets.automation.runner import COMMAND_LINE, materialise_missing, register_season
 from avalanche_assets.automation.stages import STAGES
 from avalanche_assets.catalogue import sources
@@ -23,6 +25,7 @@ from avalanche_assets.errors import AccountError, CatalogueError, DiskError, Set
 from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.settings import TransferSettings
 
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = """
 data_root = "data"
 [source]
@@ -89,10 +92,25 @@ transfer.first_wait_s = 0.1
     settings = tmp_path / "avalanche.toml"
     settings.write_text(SETTINGS.replace("[source]\n", source))
     command = [Path(sys.executable).with_name("avalanche"), "season", "2017-18", "--list", settings]
+    shutil.copy(ROOT / "deploy" / "local" / "dagster.yaml", tmp_path)
     environment = {**os.environ, "DAGSTER_HOME": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "try 2 follows" in done.stderr
+
+
+def test_what_a_blocking_check_refused_is_missing_until_it_is_made_again(tmp_path):
+    """Otherwise the next run would lead the date round the check that has stopped it."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        desk = OperationsDesk(tmp_path, instance)
+        desk.register(*map(acquisition, ("2017-08-18", "2018-01-03", "2018-01-09")))
+        desk.prepare()
+        desk.work()
+        assert missing_of_season(desk.settings_file, instance, "2017-18") == {}
+        desk.refuse("calibration_plausible", "sigma0", "2018-01-09")
+        assert missing_of_season(desk.settings_file, instance, "2017-18") == {"sigma0": ["2018-01-09"]}
+        desk.make("sigma0", "2018-01-09")
+        assert missing_of_season(desk.settings_file, instance, "2017-18") == {}
 
 
 def fetched_in_a_run(settings_file, monkeypatch, told):

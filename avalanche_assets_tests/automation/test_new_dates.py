@@ -5,9 +5,6 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 from automation.operations_desk import OperationsDesk, acquisition
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
 from dagster._core.test_utils import create_run_for_test
 
 from avalanche_assets.automation.due import date_chains
@@ -149,24 +146,8 @@ def test_a_failed_date_that_is_mended_by_hand_goes_on_from_there(desk, chain):
 
 def test_what_a_blocking_check_refused_is_made_again_before_anything_is_made_from_it(settled, chain):
     """Otherwise a change elsewhere would lead the date round the check that has stopped it."""
-    event = settled.instance.get_latest_materialization_event(dg.AssetKey("sigma0"))
     settled.make("sigma0", "2018-01-21")
-    (record,) = settled.instance.fetch_materializations(
-        dg.AssetRecordsFilter(dg.AssetKey("sigma0"), asset_partitions=["2018-01-21"]), limit=1
-    ).records
-    looked_at = AssetCheckEvaluationTargetMaterializationData(
-        storage_id=record.storage_id, run_id=event.run_id, timestamp=record.timestamp
-    )
-    settled.instance.report_runless_asset_event(
-        dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey("sigma0"),
-            check_name="calibration_plausible",
-            passed=False,
-            metadata={},
-            target_materialization_data=looked_at,
-            partition="2018-01-21",
-        )
-    )
+    settled.refuse("calibration_plausible", "sigma0", "2018-01-21")
     after = tuple(name for name in chain[chain.index("sigma0") :] if name != "corridor_labels")
     assert settled.work()[0] == ("2018-01-21", after)
 

@@ -58,8 +58,10 @@ def shell(desk, *commands, **environment):
 @pytest.fixture(scope="module")
 def deployed(desk, tiny_season):
     """The environment after the handbook's first commands, with the settings an operator would write."""
-    exported = [*COMMANDS[:SETTING_UP], "echo $AVALANCHE_SETTINGS; echo $DAGSTER_HOME"]
-    settings, home = shell(desk, *exported).splitlines()[-2:]
+    told = "echo $AVALANCHE_SETTINGS; echo $DAGSTER_HOME; echo ${AVALANCHE_WEBSERVER:-}"
+    settings, home, webserver = shell(desk, *COMMANDS[:SETTING_UP], told).splitlines()[-3:]
+    # Without it a new date does not become a partition by itself.
+    assert f"<http://{webserver}>" in HANDBOOK
     assert Path(settings).read_text() == (ROOT / "deploy/local/avalanche.example.toml").read_text()
     assert (Path(home) / "dagster.yaml").read_text() == INSTANCE_FILE.read_text()
     shutil.copy(tiny_season.settings_file, settings)
@@ -77,7 +79,7 @@ def deployed(desk, tiny_season):
 def test_handbook_has_commands_for_every_chapter_that_promises_one():
     assert COMMANDS[0].startswith("cp deploy/local/avalanche.example.toml")
     words = {" ".join(command.split()[:2]) for command in COMMANDS}
-    assert {"avalanche run", "avalanche season", "avalanche reviews", SERVER} <= words
+    assert {"avalanche doctor", "avalanche run", "avalanche season", "avalanche reviews", SERVER} <= words
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS[SETTING_UP:])))

@@ -300,6 +300,8 @@ def test_reviews_are_marked_and_counted(world, detections, tmp_path):
 
 def test_french_page_says_the_same_in_french(bulletin):
     page = parse(bulletin.page.with_name("bulletin.fr.html"))
+    # Square metres, not a part of the country.
+    assert '<th class="n">Surface</th>' in bulletin.page.with_name("bulletin.fr.html").read_text()
     assert "2 dépôts détectés\N{NO-BREAK SPACE}: 1 nouveau depuis le 28 décembre 2017" in page.text
     assert "9 couloirs observables sur 12" in page.text
     assert {"map.fr.png", "bulletin.html", "../before/bulletin.fr.html"} <= set(page.addresses)
