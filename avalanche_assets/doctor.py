@@ -15,6 +15,7 @@ from tempfile import gettempdir
 from typing import Literal
 
 from avalanche_assets.catalogue.acquisitions import read_catalogue, season_of
+from avalanche_assets.catalogue.interface import Catalogue
 from avalanche_assets.errors import AvalancheError
 from avalanche_assets.layout_version import check_layout
 from avalanche_assets.settings import Settings, TransferSettings, load_settings
@@ -131,29 +132,15 @@ def _data_root(settings: Settings) -> Iterator[Finding]:
 
 
 def _credentials(settings: Settings) -> Iterator[Finding]:
-    from avalanche_assets.catalogue.cdse.token import CdseToken
-    from avalanche_assets.services.credentials import cdse_account, cdse_s3_keys, dhus_account
-    from avalanche_assets.services.http_service import HttpService
-
-    source = settings.source
-    if source.kind == "dhus":
-        yield Finding("ok", "credentials", f"{dhus_account().variables} are set; the catalogue tries them")
-    elif source.kind == "cdse" and source.cdse.transfer == "s3":
-        yield Finding(
-            "ok", "credentials", f"{cdse_s3_keys().variables} are set; the first download tries them"
-        )
-    elif source.kind == "cdse":
-        account = cdse_account()
-        CdseToken(HttpService(_patient(settings).source.transfer), source.cdse.token_url, account)(False)
-        yield Finding("ok", "credentials", f"the account of {account.variables} was let in")
-    else:
-        yield Finding("ok", "credentials", f"none needed for {source.kind}")
+    catalogue = _asked(settings)
+    yield Finding("ok", "credentials", catalogue.try_account() if catalogue else "none needed for rasters")
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:
     import requests
 
-    url = _catalogue_url(settings)
+    catalogue = _asked(settings)
+    url = catalogue.address if catalogue else None
     if url is None:
         yield Finding("ok", "clock", "not compared: the source is no server")
         return
@@ -179,16 +166,17 @@ def _clock(settings: Settings) -> Iterator[Finding]:
 def _catalogue(settings: Settings) -> Iterator[Finding]:
     from avalanche_assets.area import area_of_interest
     from avalanche_assets.catalogue.interface import ProductQuery
-    from avalanche_assets.catalogue.sources import list_source, open_catalogue
+    from avalanche_assets.catalogue.sources import list_source
 
     source, track, now = settings.source, settings.track, datetime.now(UTC)
-    if source.remote:
+    catalogue = _asked(settings) if source.remote else None
+    if catalogue:
         area = area_of_interest(settings)
         fortnight = now - timedelta(days=13)
         query = ProductQuery(
             track.relative_orbit, track.direction, area, start=fortnight, published_after=None
         )
-        found = open_catalogue(_patient(settings)).search(query)
+        found = catalogue.search(query)
         told = f"{source.kind} answers: {len(found)} products of orbit {track.relative_orbit} in 13 days"
         remedy = "normal while the radar is off; else check track and source.area"
         yield Finding("ok", "catalogue", told) if found else Finding("warn", "catalogue", told, remedy)
@@ -328,14 +316,12 @@ EXAMINATIONS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
 }
 
 
-def _patient(settings: Settings) -> Settings:
-    """The same settings with the patience of a person."""
+def _asked(settings: Settings) -> Catalogue | None:
+    """The source, asked with the patience of a person; None where ready-made rasters need none."""
+    from avalanche_assets.catalogue.sources import open_catalogue
+
+    if settings.source.kind == "raster_folder":
+        return None
     transfer = TransferSettings.model_validate(settings.source.transfer.model_dump() | PATIENCE)
-    return settings.model_copy(update={"source": settings.source.model_copy(update={"transfer": transfer})})
-
-
-def _catalogue_url(settings: Settings) -> str | None:
-    source = settings.source
-    if source.kind == "cdse":
-        return source.cdse.catalogue_url
-    return source.dhus.url if source.kind == "dhus" and source.dhus else None
+    source = settings.source.model_copy(update={"transfer": transfer})
+    return open_catalogue(settings.model_copy(update={"source": source}))

@@ -111,6 +111,11 @@ class SourceSettings(_Section):
         """Whether products have to be fetched."""
         return self.kind in ("cdse", "dhus")
 
+    @property
+    def fetches_orbits(self) -> bool:
+        """Whether orbit files can be fetched; other files come into `orbits` by hand."""
+        return self.kind == "cdse"
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         if self.kind == "dhus" and self.dhus is None:

@@ -322,7 +322,7 @@ def precise_orbits_check() -> dg.AssetChecksDefinition:
         source = pipeline.settings.source
         if source.orbits is None:
             return dg.AssetCheckResult(passed=True, description="annotated orbits, as the settings ask")
-        by_hand = "" if source.kind == "cdse" else f"put precise orbit files into {source.orbits}, then "
+        by_hand = "" if source.fetches_orbits else f"put precise orbit files into {source.orbits}, then "
         today, days = datetime.now(UTC).date(), []
         for item in pipeline.catalogue.acquisitions:
             stored = pipeline.layout.orbit_files(item.date)

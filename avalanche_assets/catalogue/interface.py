@@ -1,7 +1,8 @@
 """What every source of products answers, so that the pipeline never knows which one it asks.
 
-A source is one module with one class that has the four methods of `Catalogue`; `sources.open_catalogue` names
-it. Offers are what a source says it holds; files come from `fetch`, and only whole and verified ones do.
+A source is one module with one class that has the methods of `Catalogue`; beside it there are only its
+settings and a line in `sources.open_catalogue`. Offers are what a source says it holds; files come from
+`fetch`, and only whole and verified ones do.
 """
 
 from collections.abc import Mapping
@@ -118,6 +119,19 @@ class OrbitOffer:
 
 class Catalogue(Protocol):
     """A source of products and orbit files."""
+
+    @property
+    def address(self) -> str | None:
+        """Web address of the catalogue; None where no server is asked."""
+        ...
+
+    def try_account(self) -> str:
+        """Tries the account as far as the source lets; what there is to say of it.
+
+        Raises:
+            AccountError: It is missing, or refused.
+        """
+        ...
 
     def search(self, query: ProductQuery) -> list[ProductOffer]:
         """Products on offer, duplicates included, in order of time.

@@ -29,6 +29,14 @@ class LocalCatalogue:
     def __init__(self, folder: Path, orbits: Path | None = None) -> None:
         self._folder, self._orbits = folder, orbits
 
+    @property
+    def address(self) -> None:
+        """A folder has none."""
+
+    def try_account(self) -> str:
+        """Nobody is asked for one."""
+        return "none needed for a folder"
+
     def search(self, query: ProductQuery) -> list[ProductOffer]:
         """Products of the relative orbit between the bounds, in order of time.
 

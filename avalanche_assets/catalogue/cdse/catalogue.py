@@ -18,10 +18,12 @@ from urllib.parse import urlsplit
 from avalanche_assets.catalogue.cdse.entities import deleted_id, orbit_offer, page, product_offer
 from avalanche_assets.catalogue.cdse.filter import orbit_files_filter, products_filter, withdrawn_filter
 from avalanche_assets.catalogue.cdse.https import HttpsArchive
+from avalanche_assets.catalogue.cdse.token import CdseToken
 from avalanche_assets.catalogue.interface import OrbitOffer, ProductOffer, ProductQuery
 from avalanche_assets.catalogue.verification import copies
 from avalanche_assets.errors import CatalogueError, OfflineError
 from avalanche_assets.sentinel1.orbit_file import OrbitFile, utc64
+from avalanche_assets.services.credentials import cdse_account, cdse_s3_keys
 from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.services.progress import Progress
 from avalanche_assets.settings import CdseSettings, TransferSettings
@@ -58,6 +60,19 @@ class CdseCatalogue:
         self._host = urlsplit(cdse.catalogue_url).netloc
         # Without credentials: the catalogue needs none.
         self._service = HttpService(transfer)
+
+    @property
+    def address(self) -> str:
+        """Of the catalogue."""
+        return self._cdse.catalogue_url
+
+    def try_account(self) -> str:
+        """Logs in; keys of the object store are only looked for. Raises as `Catalogue.try_account`."""
+        if self._cdse.transfer == "s3":
+            return f"{cdse_s3_keys().variables} are set; the first download tries them"
+        account = cdse_account()
+        CdseToken(HttpService(self._transfer), self._cdse.token_url, account)(False)
+        return f"the account of {account.variables} was let in"
 
     def search(self, query: ProductQuery) -> list[ProductOffer]:
         """Products on offer, duplicates included, in order of time.

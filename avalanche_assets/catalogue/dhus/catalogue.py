@@ -55,6 +55,15 @@ class DhusCatalogue:
         self._url, self._settings, self._account = url, settings, account
         self._service = DhusDownloads(url, settings, account)
 
+    @property
+    def address(self) -> str:
+        """Of the archive."""
+        return self._url
+
+    def try_account(self) -> str:
+        """DHuS has no login of its own."""
+        return f"{self._account.variables} are set; the catalogue tries them"
+
     def search(self, query: ProductQuery) -> list[ProductOffer]:
         """IW GRDH 1SDV products on offer, duplicates included, in order of time.
 
