@@ -289,6 +289,7 @@ class _Clock:
         self._name, self._samples, self._epochs, self._done = name, samples, epochs, done
         self._progress, self._start, self._served = progress, perf_counter(), 0
         self._reported = self._start
+        self._epoch, self._in_epoch = 0, 0
 
     def _speed(self) -> str:
         """So far, validation included."""
@@ -298,13 +299,14 @@ class _Clock:
 
     def batch_done(self, epoch: int, images: int) -> None:
         """Reports now and then."""
+        # The last patches of an epoch, too few for a batch, are left out.
+        self._epoch, self._in_epoch = epoch, images + (self._in_epoch if epoch == self._epoch else 0)
         self._served += images
         if perf_counter() - self._reported > REPORT_SECONDS:
             self._reported = perf_counter()
-            done = self._served - (epoch - 1 - self._done) * self._samples
             self._progress(
-                f"{self._name} epoch {epoch}/{self._epochs}: {done:,} of {self._samples:,} patches, "
-                f"{self._speed()}"
+                f"{self._name} epoch {epoch}/{self._epochs}: {self._in_epoch:,} of {self._samples:,} "
+                f"patches, {self._speed()}"
             )
 
     def epoch_done(self, record: Epoch) -> None:

@@ -1,6 +1,7 @@
 """Training in epochs: streamed or from memory, stopped early, resumed, and told about."""
 
 import pickle
+import re
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from avalanche_assets.catalogue.acquisitions import Acquisition, AcquisitionCatalogue
+from avalanche_assets.detectors import training
 from avalanche_assets.detectors.checkpoint import read_checkpoint
 from avalanche_assets.detectors.conditional_vae import ConditionalVae
 from avalanche_assets.detectors.vae import Autoencoder, Vae
@@ -97,6 +99,17 @@ def test_progress_tells_losses_units_validation_speed_and_time_left(few, small_s
     for word in ("loss", "reconstruction", "kl", "active units", "validation", "images/s", "min left"):
         assert word in lines[-1]
     assert "average precision" in lines[-1]
+
+
+def test_progress_counts_the_patches_of_the_running_epoch(few, small_settings, monkeypatch):
+    """Of 60 patches the last 10, too few for a batch of 25, are left out of each epoch."""
+    monkeypatch.setattr(training, "REPORT_SECONDS", -1)
+    settings, lines = small_settings.model_copy(update={"epochs": 3, "batch_size": 25}), []
+    Vae().fit(*few, settings, lines.append)
+    counted = [re.findall(r"epoch (\d)/3: (\S+) of 60 patches", line) for line in lines]
+    told = [pair for pairs in counted for pair in pairs]
+    assert {epoch for epoch, _ in told} == {"1", "2", "3"}
+    assert {done for _, done in told} == {"25", "50"}
 
 
 def test_streamed_training_is_that_from_memory_up_to_the_order(simulated_season, small_settings, tmp_path):
