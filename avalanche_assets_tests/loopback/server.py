@@ -89,7 +89,7 @@ class LoopbackServer:
         on_fault: What happens, before the request is answered, at kinds of faults of the service's own.
         seen: All requests, in order of arrival.
         served: Bytes sent of bodies that were asked for, by path.
-        pause_s: Between pieces of 64 KiB of a body.
+        pause_s: Before each piece of 64 KiB of a body.
     """
 
     def __init__(self, certificate: tuple[str, str] | None = None) -> None:
@@ -225,11 +225,11 @@ class LoopbackServer:
 
             def _write(self, path: str, body: bytes | memoryview, counted: bool) -> None:
                 for start in range(0, len(body), PIECE):
+                    # Not after the last piece: whoever has it may let another one ask.
+                    time.sleep(server.pause_s)
                     piece = body[start : start + PIECE]
                     self.wfile.write(piece)
                     server.served[path] += len(piece) if counted else 0
-                    if server.pause_s:
-                        time.sleep(server.pause_s)
 
             def _gone(self) -> bool:
                 try:
