@@ -49,7 +49,7 @@ def score_date_vae(scene: Scene) -> Work:
 
 
 def score_date_ours(scene: Scene) -> Work:
-    """The detector that detections use by default."""
+    """Of all detectors the one that takes longest but for the paper's: the conditional VAE at full width."""
     return _scoring(scene, "conditional_vae")
 
 
