@@ -25,8 +25,7 @@ def too_many(found: int, seen: int, choice: DetectionSettings) -> bool:
 
 def held_back(detections: gpd.GeoDataFrame, choice: DetectionSettings) -> bool:
     """Whether a detections table of one date is not published."""
-    found, seen = (int(detections[name].sum()) for name in ("is_detection", "observable"))
-    return too_many(found, seen, choice)
+    return too_many(*_counts(detections), choice)
 
 
 def require_plausible(detections: gpd.GeoDataFrame, choice: DetectionSettings, name: str) -> None:
@@ -35,6 +34,11 @@ def require_plausible(detections: gpd.GeoDataFrame, choice: DetectionSettings, n
     Raises:
         DetectorError: They are too many.
     """
-    if held_back(detections, choice):
-        found, seen = (int(detections[column].sum()) for column in ("is_detection", "observable"))
+    found, seen = _counts(detections)
+    if too_many(found, seen, choice):
         raise DetectorError(f"{name}: {found} of {seen} observable corridors are detected; {REMEDY}")
+
+
+def _counts(detections: gpd.GeoDataFrame) -> tuple[int, int]:
+    """Detections, and observable corridors."""
+    return int(detections["is_detection"].sum()), int(detections["observable"].sum())
