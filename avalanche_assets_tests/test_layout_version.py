@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from minimal_settings import AREA, minimal_settings
 from stored_roots import names
 
 from avalanche_assets.definitions import build_definitions
@@ -9,24 +10,11 @@ from avalanche_assets.layout import DataLayout
 from avalanche_assets.layout_version import LAYOUT_VERSION, check_layout, stamp_layout
 from avalanche_assets.resources.pipeline import Pipeline
 
-SETTINGS = """
-data_root = "data"
-[source]
-folder = "products"
-area = [5.4, 43.9, 7.8, 46.5]
-[terrain]
-dem = "dem.tif"
-vertical_datum = "ellipsoidal"
-[inventory]
-corridors = "corridors.gpkg"
-events = "events.csv"
-"""
-
 
 @pytest.fixture
 def settings(tmp_path):
     (tmp_path / "data").mkdir()
-    (tmp_path / "avalanche.toml").write_text(SETTINGS)
+    (tmp_path / "avalanche.toml").write_text(minimal_settings(AREA))
     return tmp_path / "avalanche.toml"
 
 

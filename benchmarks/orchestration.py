@@ -30,27 +30,12 @@ from avalanche_assets.catalogue.acquisitions import Acquisition, read_catalogue,
 from avalanche_assets.definitions import build_assets
 from avalanche_assets.machine import usable_cores
 from avalanche_assets.settings import load_settings
+from avalanche_assets_tests.minimal_settings import ARCHIVE, minimal_settings
 from avalanche_assets_tests.running_dagster import DagsterClient, environment, free_port, running
 from benchmarks.hollow import POLICY, SENSOR
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED_S = 2.0
-SETTINGS = """
-data_root = "data"
-[source]
-kind = "cdse"
-folder = "products"
-orbits = "orbits"
-area = [5.4, 43.9, 7.8, 46.5]
-[terrain]
-dem = "dem.tif"
-vertical_datum = "ellipsoidal"
-[inventory]
-corridors = "corridors.gpkg"
-events = "events.csv"
-[learning]
-season = "{season}"
-"""
 WORKSPACE = """
 load_from:
   - python_module: {module_name: benchmarks.hollow, location_name: avalanche_assets}
@@ -102,7 +87,7 @@ class Deployment:
         self.folder = Path(mkdtemp(prefix="orchestration-"))
         self.settings_file = self.folder / "avalanche.toml"
         self.season = season_of(datetime.now(UTC).date())
-        self.settings_file.write_text(SETTINGS.format(season=self.season))
+        self.settings_file.write_text(minimal_settings(ARCHIVE, f'[learning]\nseason = "{self.season}"\n'))
         (self.folder / "workspace.yaml").write_text(WORKSPACE)
         self.home = self.folder / "home"
         (self.home / ".nux").mkdir(parents=True)

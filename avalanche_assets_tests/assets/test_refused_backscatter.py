@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time
 import dagster as dg
 import numpy as np
 import pytest
+from minimal_settings import minimal_settings
 
 from avalanche_assets.assets.backscatter import CONVENTION_TAG, NOISE_TAG, reference_assets
 from avalanche_assets.automation.checks import date_checks
@@ -18,17 +19,6 @@ GRID = Grid("EPSG:32632", 20.0, 300160.0, 5017600.0, 64, 64)
 REFERENCE = ("2017-08-06", "2017-08-12")
 WINTER = "2017-12-03"
 LAND, UNCALIBRATED = (-12.0, -19.0), (48.0, 41.0)
-SETTINGS = """
-data_root = "data"
-[source]
-folder = "products"
-[terrain]
-dem = "dem.tif"
-vertical_datum = "ellipsoidal"
-[inventory]
-corridors = "corridors.gpkg"
-events = "events.csv"
-"""
 
 
 class Backscatter:
@@ -36,7 +26,7 @@ class Backscatter:
 
     def __init__(self, folder, instance):
         settings = folder / "avalanche.toml"
-        settings.write_text(SETTINGS)
+        settings.write_text(minimal_settings())
         self.pipeline = Pipeline(settings_file=str(settings))
         self.instance = instance
         roles = {**dict.fromkeys(REFERENCE, "reference"), WINTER: "winter"}

@@ -8,6 +8,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.test_utils import create_run_for_test
+from minimal_settings import ARCHIVE, minimal_settings
 
 from avalanche_assets.assets.acquisition import changed_offers
 from avalanche_assets.automation.due import OBSERVED, date_chains, specs_of
@@ -24,20 +25,6 @@ from avalanche_assets.catalogue.acquisitions import (
 from avalanche_assets.definitions import build_assets
 from avalanche_assets.settings import Settings, load_settings
 
-SETTINGS = """
-data_root = "data"
-[source]
-folder = "products"
-orbits = "orbits"
-kind = "cdse"
-area = [5.4, 43.9, 7.8, 46.5]
-[terrain]
-dem = "dem.tif"
-vertical_datum = "ellipsoidal"
-[inventory]
-corridors = "corridors.gpkg"
-events = "events.csv"
-"""
 NOW = datetime(2018, 2, 1, 12, tzinfo=UTC)
 REFERENCE_MONTHS = (8, 9)
 
@@ -55,7 +42,7 @@ class OperationsDesk:
 
     def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
         self.settings_file = folder / "avalanche.toml"
-        self.settings_file.write_text(SETTINGS)
+        self.settings_file.write_text(minimal_settings(ARCHIVE))
         self.instance = instance
         self.acquisitions: dict[date, Acquisition] = {}
         self.now = NOW

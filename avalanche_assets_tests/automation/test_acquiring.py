@@ -12,6 +12,7 @@ from automation.operations_desk import acquisition
 from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 from loopback.server import Answer, LoopbackServer
+from minimal_settings import ARCHIVE, minimal_settings
 
 from avalanche_assets.assets.acquisition import DOWNLOADS
 from avalanche_assets.automation.missing import missing_of_season
@@ -23,25 +24,11 @@ from avalanche_assets.sentinel1.orbit import Orbit
 from avalanche_assets.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = """
-data_root = "data"
-[source]
-folder = "products"
-orbits = "orbits"
-kind = "{kind}"
-area = [5.4, 43.9, 7.8, 46.5]
-[terrain]
-dem = "dem.tif"
-vertical_datum = "ellipsoidal"
-[inventory]
-corridors = "corridors.gpkg"
-events = "events.csv"
-"""
 
 
 def definitions(folder, kind="cdse"):
     path = folder / "avalanche.toml"
-    path.write_text(SETTINGS.format(kind=kind))
+    path.write_text(minimal_settings(ARCHIVE.replace("cdse", kind)))
     return build_definitions(path)
 
 

@@ -12,6 +12,7 @@ from automation.operations_desk import OperationsDesk, acquisition
 from dagster._core.test_utils import create_run_for_test
 from filelock import FileLock
 from loopback.server import Answer, LoopbackServer
+from minimal_settings import ARCHIVE, AREA, minimal_settings
 from running_dagster import free_port
 from typer.testing import CliRunner
 
@@ -26,24 +27,12 @@ from avalanche_assets.services.http_service import HttpService
 from avalanche_assets.settings import TransferSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = """
-data_root = "data"
-[source]
-folder = "products"
-area = [5.4, 43.9, 7.8, 46.5]
-[terrain]
-dem = "dem.tif"
-vertical_datum = "ellipsoidal"
-[inventory]
-corridors = "corridors.gpkg"
-events = "events.csv"
-"""
 
 
 @pytest.fixture
 def settings(tmp_path):
     path = tmp_path / "avalanche.toml"
-    path.write_text(SETTINGS)
+    path.write_text(minimal_settings(AREA))
     return path
 
 
@@ -82,15 +71,13 @@ def test_the_settings_of_the_environment_need_not_be_named_again(settings, tmp_p
 
 @pytest.mark.integration
 def test_whoever_waits_for_an_archive_is_told_what_is_tried_again(tmp_path):
-    source = f"""[source]
-kind = "cdse"
-orbits = "orbits"
+    source = f"""{ARCHIVE}
 cdse.catalogue_url = "http://127.0.0.1:{free_port()}"
 transfer.attempts = 2
 transfer.first_wait_s = 0.1
 """
     settings = tmp_path / "avalanche.toml"
-    settings.write_text(SETTINGS.replace("[source]\n", source))
+    settings.write_text(minimal_settings(source))
     command = [Path(sys.executable).with_name("avalanche"), "season", "2017-18", "--list", settings]
     shutil.copy(ROOT / "deploy" / "local" / "dagster.yaml", tmp_path)
     environment = {**os.environ, "DAGSTER_HOME": str(tmp_path)}

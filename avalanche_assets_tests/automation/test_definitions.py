@@ -3,22 +3,11 @@ import sys
 
 import dagster as dg
 import pytest
+from minimal_settings import minimal_settings
 
 from avalanche_assets.automation.stages import STAGES
 from avalanche_assets.definitions import build_definitions
 from avalanche_assets.errors import SettingsError
-
-SETTINGS = """
-data_root = "data"
-[source]
-folder = "products"
-[terrain]
-dem = "dem.tif"
-vertical_datum = "ellipsoidal"
-[inventory]
-corridors = "corridors.gpkg"
-events = "events.csv"
-"""
 
 LEARNED_FROM = {"training_split", "terrain_patches", "corridor_patches", "corridor_labels"}
 UNTRAINED = ("local_contrast", "dual_contrast")
@@ -83,7 +72,7 @@ FLOW = {
 @pytest.fixture
 def settings_file(tmp_path):
     path = tmp_path / "avalanche.toml"
-    path.write_text(SETTINGS)
+    path.write_text(minimal_settings())
     return path
 
 

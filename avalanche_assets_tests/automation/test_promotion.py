@@ -2,6 +2,7 @@
 
 import dagster as dg
 import pytest
+from minimal_settings import minimal_settings
 from model_cards import example_card
 
 from avalanche_assets.automation.promotion import CHECK
@@ -11,17 +12,6 @@ from avalanche_assets.detectors.promotion import Comparison
 from avalanche_assets.detectors.registry import promote, promoted, register
 from avalanche_assets.settings import load_settings
 
-SETTINGS = """
-data_root = "data"
-[source]
-folder = "products"
-[terrain]
-dem = "dem.tif"
-vertical_datum = "ellipsoidal"
-[inventory]
-corridors = "corridors.gpkg"
-events = "events.csv"
-"""
 WORSE = Comparison(0.1, 0.3, -0.2, -0.3, -0.1, 40, True)
 BETTER = Comparison(0.4, 0.3, 0.1, 0.05, 0.2, 40, True)
 UNKNOWN = Comparison(None, None, None, None, None, 0, True)
@@ -32,7 +22,7 @@ class Registry:
 
     def __init__(self, tmp_path):
         self.file = tmp_path / "avalanche.toml"
-        self.file.write_text(SETTINGS)
+        self.file.write_text(minimal_settings())
         settings = load_settings(self.file)
         self.layout = settings.layout
         self.layout.model("vae").mkdir(parents=True)
