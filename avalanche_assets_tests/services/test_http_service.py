@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 import subprocess
+import threading
 import time
 import traceback
 from dataclasses import replace
@@ -112,8 +113,14 @@ def test_the_wait_that_a_service_asks_for_is_respected_up_to_the_longest(server)
 
 
 def test_waits_double_and_are_jittered(server, monkeypatch):
-    waits = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
+    waits, here = [], threading.get_ident()
+
+    def note(wait_s: float) -> None:
+        # The clock's `sleep` is everybody's: only this thread's waits are the service's.
+        if threading.get_ident() == here:
+            waits.append(wait_s)
+
+    monkeypatch.setattr("tenacity.nap.time.sleep", note)
     server.faults["/search"].extend([status(503)] * 9)
     settings = QUICK.model_copy(update={"attempts": 7, "first_wait_s": 2, "longest_wait_s": 20})
     with pytest.raises(TransientError):
