@@ -9,15 +9,17 @@ from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import geopandas as gpd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avalanche_assets.errors import TableError
 from avalanche_assets.files import atomic_path
 from avalanche_assets.stored_path import arrow_file
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 PATCH_SIZE = 64
 PATCH = pa.fixed_shape_tensor(pa.float16(), (PATCH_SIZE, PATCH_SIZE))
@@ -511,7 +513,7 @@ def _missing(path: Path) -> TableError:
     return TableError(f"{path}: table is missing; materialise the asset that writes it")
 
 
-def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> None:
+def write_geotable(path: Path, frame: "gpd.GeoDataFrame", schema: pa.Schema) -> None:
     """Writes a GeoDataFrame as GeoParquet 1.1, its plain columns under `schema`, atomically.
 
     Below a folder ``acquisition_date=YYYY-MM-DD`` that column is not stored, as in `write_table`.
@@ -543,12 +545,15 @@ def write_geotable(path: Path, frame: gpd.GeoDataFrame, schema: pa.Schema) -> No
         pq.write_table(arrow, temporary, compression="zstd", write_statistics=True)
 
 
-def read_geotable(path: Path, schema: pa.Schema) -> gpd.GeoDataFrame:
+def read_geotable(path: Path, schema: pa.Schema) -> "gpd.GeoDataFrame":
     """Reads a GeoParquet file that `write_geotable` wrote and checks it against `schema`.
 
     Raises:
         TableError: The file is missing, damaged or does not follow the schema.
     """
+    # Every run of Dagster starts a process that loads the definitions, and few of them read shapes.
+    import geopandas as gpd
+
     require_schema(path, schema, has_shapes=True)
     stored = _stored(schema, path)
     try:

@@ -4,10 +4,13 @@ Melt, a wrong calibration or a wrong reference lights up half of the corridors a
 Such a date is held back: it gets no bulletin, and no later date counts on its detections.
 """
 
-import geopandas as gpd
+from typing import TYPE_CHECKING
 
 from avalanche_assets.errors import DetectorError
 from avalanche_assets.settings import DetectionSettings
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 FEW = 20
 """So many detections say nothing of a share."""
@@ -23,12 +26,12 @@ def too_many(found: int, seen: int, choice: DetectionSettings) -> bool:
     return found > max(choice.max_detected_share * seen, FEW)
 
 
-def held_back(detections: gpd.GeoDataFrame, choice: DetectionSettings) -> bool:
+def held_back(detections: "gpd.GeoDataFrame", choice: DetectionSettings) -> bool:
     """Whether a detections table of one date is not published."""
     return too_many(*_counts(detections), choice)
 
 
-def require_plausible(detections: gpd.GeoDataFrame, choice: DetectionSettings, name: str) -> None:
+def require_plausible(detections: "gpd.GeoDataFrame", choice: DetectionSettings, name: str) -> None:
     """Refuses the detections of a date that is held back.
 
     Raises:
@@ -39,6 +42,6 @@ def require_plausible(detections: gpd.GeoDataFrame, choice: DetectionSettings, n
         raise DetectorError(f"{name}: {found} of {seen} observable corridors are detected; {REMEDY}")
 
 
-def _counts(detections: gpd.GeoDataFrame) -> tuple[int, int]:
+def _counts(detections: "gpd.GeoDataFrame") -> tuple[int, int]:
     """Detections, and observable corridors."""
     return int(detections["is_detection"].sum()), int(detections["observable"].sum())
