@@ -82,7 +82,7 @@ real-pixels: install ## Three real repeat passes through VV*/VH* and a score (DA
 bench: $(VENV)/.installed-bench ## Speed and memory against peers (8 GB of disk; DATA=folder with real data)
 	@AVALANCHE_TEST_DATA=$(DATA) $(BIN)/python -m benchmarks
 
-orchestration: $(VENV)/.installed-dev ## What orchestration costs a date and step (a quarter of an hour)
+orchestration: $(VENV)/.installed-dev ## What orchestration costs a date and step (three quarters of an hour)
 	@$(BIN)/python -m benchmarks.orchestration
 
 workers: $(VENV)/.installed-dev ## One worker against two, and what N machines take (20 minutes; PostgreSQL, Redis)

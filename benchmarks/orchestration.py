@@ -98,7 +98,7 @@ class Deployment:
         self.logs = self.folder / "logs"
         self.logs.mkdir()
         first = date(int(self.season[:4]), 8, 14)
-        self.references = [first + timedelta(days=6 * number) for number in range(dates // 3)]
+        self.references = [first + timedelta(days=6 * number) for number in range(max(dates // 3, 1))]
         self.winter = [first + timedelta(days=84 + 6 * number) for number in range(dates)]
         found = [self._acquisition(day, "reference") for day in self.references]
         found += [self._acquisition(day, "winter") for day in self.winter]
@@ -205,7 +205,10 @@ def _cpu_of_children() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=__doc__)
     parser.add_argument(
-        "--dates", type=int, default=30, help="winter dates; a third as many of the reference come with them"
+        "--dates",
+        type=int,
+        default=30,
+        help="winter dates; a third as many of the reference come with them, at least one",
     )
     options = parser.parse_args()
     table = Table("way", "runs", "steps", "wall s", "wall s a step", "CPU s a step", f"at most {ASKED_S:g} s")
